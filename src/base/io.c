@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+struct hf_err *
+hf_read_full(int fd, void *p, size_t len, size_t *got)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = read(fd, (char *)p + done, len - done);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return hf_err_errno(errno, "read");
+	}
+	*got = done;
+	return NULL;
+}
+
+struct hf_err *
+hf_pread_full(int fd, void *p, size_t len, uint64_t off, size_t *got)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)p + done, len - done, (off_t)(off + done));
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return hf_err_errno(errno, "read");
+	}
+	*got = done;
+	return NULL;
+}
+
+struct hf_err *
+hf_write_full(int fd, const void *p, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)p + done, len - done);
+
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return hf_err_errno(errno, "write");
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_pwrite_full(int fd, const void *p, size_t len, uint64_t off)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, (const char *)p + done, len - done, (off_t)(off + done));
+
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return hf_err_errno(errno, "write");
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_read_all(int fd, struct hf_buf *out)
+{
+	for (;;) {
+		size_t got, left = out->max - out->len;
+		uint8_t beyond;
+
+		if (left == 0) {
+			HF_TRY(hf_read_full(fd, &beyond, 1, &got));
+			return got == 0 ? NULL
+					: hf_err(HF_EFATAL, "more than %zu bytes", out->max);
+		}
+		if (out->cap - out->len < 4096)
+			HF_TRY(hf_buf_reserve(out, left < 65536 ? left : 65536));
+		size_t room = out->cap - out->len;
+		HF_TRY(hf_read_full(fd, out->p + out->len, room, &got));
+		out->len += got;
+		if (got < room)
+			return NULL;
+	}
+}
+
+struct hf_err *
+hf_read_file(const char *path, struct hf_buf *out)
+{
+	hf_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return hf_err_errno(errno, "opening %s", path);
+	return hf_err_in(hf_read_all(fd, out), "reading %s", path);
+}
+
+void
+hf_random(void *p, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = getrandom((char *)p + done, len - done, 0);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			abort();
+	}
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The wish to stop, set by the signal thread and looked at between two steps of any work. What
+ * is in flight ends by itself; nothing new begins.
+ */
+#ifndef HF_BASE_STOP_H
+#define HF_BASE_STOP_H
+
+#include <stdatomic.h>
+
+#include "base/err.h"
+
+struct hf_stop {
+	atomic_bool is_set;
+};
+
+static inline void
+hf_stop_set(struct hf_stop *s)
+{
+	atomic_store_explicit(&s->is_set, true, memory_order_relaxed);
+}
+
+/* NULL while work may go on; HF_ECANCELED afterwards. A NULL `s` never stops. */
+HF_MUST static inline struct hf_err *
+hf_stop_check(struct hf_stop *s)
+{
+	if (s != NULL && atomic_load_explicit(&s->is_set, memory_order_relaxed))
+		return hf_err(HF_ECANCELED, "interrupted");
+	return NULL;
+}
+
+#endif
