@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A store keeps the files of a repository: named, whole, never changed once written. It does not
+ * know what is in them. Backends (local, mem; later sftp, rest, s3) and wrappers (fault) fill in
+ * a struct hf_store_ops; everybody else calls the functions below.
+ *
+ * Every call blocks, ends by itself (backends have timeouts), and may be made from any number of
+ * threads at once. Besides the errors named at each, a call can fail with HF_EIO (worth another
+ * try) and HF_EFATAL (not worth one: no room, no permission). Texts name the file.
+ */
+#ifndef HF_STORE_STORE_H
+#define HF_STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/id.h"
+
+enum hf_kind { HF_CONFIG, HF_KEY, HF_LOCK, HF_SNAPSHOT, HF_INDEX, HF_PACK };
+enum { HF_KINDS = HF_PACK + 1 };
+
+/* The name of one file. `id` is the SHA-256 of its bytes; all zero for HF_CONFIG. */
+struct hf_name {
+	enum hf_kind kind;
+	struct hf_id id;
+};
+
+/* "config", or the path below the repository with the id in full: "data/3f/3f2a…". */
+struct hf_name_text {
+	char s[96];
+};
+struct hf_name_text hf_name_text(const struct hf_name *name);
+
+/* "key", "lock", "snapshot", "index", "pack", "config": the singular, for messages. */
+const char *hf_kind_text(enum hf_kind kind);
+
+struct hf_store;
+typedef struct hf_err *hf_store_list_fn(void *arg, const struct hf_name *name, uint64_t size);
+
+/*
+ * Makes the folders (or whatever else the place needs) of an empty repository. What is there
+ * already is left alone; the caller has looked whether a repository exists.
+ */
+struct hf_err *hf_store_create(struct hf_store *s) HF_MUST;
+
+/*
+ * Writes a file of `data.len` bytes. Atomic and durable: when this returns NULL the file is there
+ * after a power cut; when it fails, the file is absent or complete, never in part. A file of that
+ * name that was there before is replaced.
+ */
+struct hf_err *hf_store_put(
+	struct hf_store *s, const struct hf_name *name, struct hf_bytes data) HF_MUST;
+
+/*
+ * Appends `len` bytes from byte `off` on to `out`; len SIZE_MAX means up to the end.
+ * HF_ENOTFOUND: no such file. HF_ECORRUPT: the file ends before off + len. HF_EFATAL also when
+ * the rest of the file exceeds the maximum of `out`.
+ */
+struct hf_err *hf_store_get(struct hf_store *s, const struct hf_name *name, uint64_t off,
+	size_t len, struct hf_buf *out) HF_MUST;
+
+/* The size of a file in bytes. HF_ENOTFOUND: no such file. */
+struct hf_err *hf_store_stat(
+	struct hf_store *s, const struct hf_name *name, uint64_t *size) HF_MUST;
+
+/*
+ * Calls fn(arg, name, size in bytes) once per file of that kind, in no order, on the calling
+ * thread. Files whose names are not ids are passed over. A missing folder is an empty one. An
+ * error from `fn` ends the listing and is returned as it is.
+ */
+struct hf_err *hf_store_list(
+	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
+
+/* Deletes a file. HF_ENOTFOUND: it was not there. */
+struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;
+
+/* Where the store is, for messages, without any password in it. Dies with the store. */
+const char *hf_store_url(const struct hf_store *s);
+
+/* How many calls at once make sense (restic's `X.connections`). */
+unsigned hf_store_connections(const struct hf_store *s);
+
+void hf_store_free(struct hf_store *s); /* no call may be in flight; NULL is fine */
+HF_AUTOPTR(hf_store)
+
+/* What a backend implements: one function per function above, same contract. */
+struct hf_store_ops {
+	struct hf_err *(*create)(struct hf_store *);
+	struct hf_err *(*put)(struct hf_store *, const struct hf_name *, struct hf_bytes);
+	struct hf_err *(*get)(
+		struct hf_store *, const struct hf_name *, uint64_t, size_t, struct hf_buf *);
+	struct hf_err *(*stat)(struct hf_store *, const struct hf_name *, uint64_t *);
+	struct hf_err *(*list)(struct hf_store *, enum hf_kind, hf_store_list_fn *, void *);
+	struct hf_err *(*del)(struct hf_store *, const struct hf_name *);
+	void (*free)(struct hf_store *);
+};
+
+/* First member of every backend's own struct; container_of() leads back. */
+struct hf_store {
+	const struct hf_store_ops *ops;
+	char *url; /* owned by the backend */
+	unsigned connections;
+};
+
+#define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
+
+#endif
