@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The harness itself: what it says about tests that fail, crash and hang."""
+
+import os
+import re
+
+import tap
+
+SELFTEST = os.environ.get("SELFTEST", str(tap.TOP / "build/tests/harness/harness-selftest"))
+
+
+def selftest(*words, **kw):
+    return tap.run(SELFTEST, *words, **kw)
+
+
+@tap.test
+def every_line_is_what_the_name_says(tmp):
+    r = selftest(check=None, env={"TEST_TAP": "1"})
+    lines = r.stdout.splitlines()
+    tap.eq(lines[0], f"1..{len(lines) - 1}")
+    tap.ok(len(lines) > 10, "tests ran")
+    for n, line in enumerate(lines[1:], 1):
+        m = re.fullmatch(r"(not ok|ok) (\d+) - ([a-z_]+)( # SKIP (.*))?", line)
+        tap.ok(m, f"TAP: {line}")
+        tap.eq(int(m[2]), n)
+        want = "not ok" if m[3].startswith("fail") else "ok"
+        tap.eq(m[1], want, m[3])
+        tap.eq(m[5], "no moon here" if m[3].startswith("skip") else None)
+
+
+@tap.test
+def exit_code_is_0_for_meson_and_1_by_hand(tmp):
+    tap.eq(selftest("fail_check", check=None, env={"TEST_TAP": "1"}).returncode, 0)
+    by_hand = {k: v for k, v in os.environ.items() if k != "TEST_TAP"}
+    os.environ.pop("TEST_TAP", None)
+    try:
+        selftest("fail_check", check=1)
+        selftest("pass", check=0)
+        selftest("--what", check=2)
+    finally:
+        os.environ.update(by_hand)
+
+
+@tap.test
+def failures_are_explained(tmp):
+    for name, text in {
+        "fail_check_goes_on": "1 + 1 == 3 does not hold\nstill here",
+        "fail_require_stops": "1 + 1 is 2 (0x2), not 3 = 3 (0x3)",
+        "fail_eq_sign": "not -1 = -1",
+        "fail_str_null": "got:  NULL\n#   want: \"\"",
+        "fail_mem": "differs from byte 2 of 4 on\n#   got:  63 64 \n#   want: 58 64 ",
+        "fail_crash": "fail_crash: ",
+        "fail_hang": "fail_hang: not done after 1 s",
+        "fail_exit": "fail_exit: exit code 3",
+        "fail_in_thread": "false does not hold",
+    }.items():
+        r = selftest(name, check=None)
+        tap.contains(r.stderr, text)
+        tap.ok("never here" not in r.stderr, f"{name} went on")
+
+
+@tap.test
+def temporary_directory_is_removed(tmp):
+    r = selftest("pass_tmpdir", env={"TMPDIR": str(tmp)})
+    tap.contains(r.stderr, f"tmpdir {tmp}/hf-test-")
+    tap.eq(list(tmp.iterdir()), [])
+
+
+@tap.test
+def no_fork_aborts_for_the_debugger(tmp):
+    tap.eq(selftest("--no-fork", "fail_require", check=None).returncode, -6)
+
+
+tap.main()
