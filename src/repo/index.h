@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The index: which blob lies where, for a whole repository, in memory. One flat array of entries
+ * (48 bytes each) and a hash table of positions in it; nothing is ever moved out, so that the
+ * number of an entry is stable and a bitmap over numbers can stand for a set of blobs.
+ *
+ * A blob that a backup is about to store goes through three states:
+ *
+ *	absent --claim--> pending --add_pack--> stored
+ *
+ *  (1) hf_index_claim() gives HF_CLAIM_NEW for one caller only, however many ask: no blob is
+ *      stored twice by one process.
+ *  (2) A pending blob is not found by hf_index_find(): it becomes visible with its pack.
+ *
+ * Any number of threads may call anything at once.
+ */
+#ifndef HF_REPO_INDEX_H
+#define HF_REPO_INDEX_H
+
+#include "base/stop.h"
+#include "repo/pack.h"
+
+struct hf_index;
+
+/* Where a stored blob lies. */
+struct hf_location {
+	struct hf_id pack;
+	uint32_t pack_number; /* in 0 … hf_index_packs() - 1 */
+	uint32_t number;      /* of the entry, in 0 … hf_index_len() - 1 */
+	uint32_t offset, length, raw_length;
+};
+
+static inline uint64_t
+hf_location_size(const struct hf_location *l)
+{
+	return l->raw_length != 0 ? l->raw_length : l->length - 32;
+}
+
+struct hf_index *hf_index_new(void);
+void hf_index_free(struct hf_index *ix);
+HF_AUTOPTR(hf_index)
+
+/*
+ * Loads all index files of a repository, several at once. The first file that cannot be read or
+ * decoded ends it, unless `on_bad` is given: then that is called (from any thread, one at a time)
+ * with the file and an error that it takes, and the others are loaded all the same.
+ * HF_ECORRUPT also: uncompressed_length in a version 1 repository.
+ */
+typedef void hf_index_bad_fn(void *arg, const struct hf_id *file, struct hf_err *e);
+struct hf_err *hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct hf_stop *stop,
+	hf_index_bad_fn *on_bad, void *arg) HF_MUST;
+
+/*
+ * Finds copy number `nth` (0: the first) of a blob. False: there are not so many. Entries that are
+ * identical in everything count once.
+ */
+bool hf_index_find(
+	struct hf_index *ix, const struct hf_blob *blob, unsigned nth, struct hf_location *out);
+
+enum hf_claim {
+	HF_CLAIM_NEW,     /* the caller must store it now */
+	HF_CLAIM_PENDING, /* another thread is at it */
+	HF_CLAIM_STORED,
+};
+enum hf_claim hf_index_claim(struct hf_index *ix, const struct hf_blob *blob);
+
+/* A pack is durable: its blobs are stored from now on. */
+void hf_index_add_pack(struct hf_index *ix, const struct hf_id *pack,
+	const struct hf_pack_entry *entries, size_t n);
+
+/* Counts. Copies of a blob count each. */
+size_t hf_index_len(struct hf_index *ix);
+size_t hf_index_packs(struct hf_index *ix);
+
+/* Entry or pack by number; false: no such number, or a blob that is only pending. */
+bool hf_index_entry(
+	struct hf_index *ix, size_t number, struct hf_blob *blob, struct hf_location *out);
+bool hf_index_pack(struct hf_index *ix, size_t number, struct hf_id *out);
+
+/*
+ * What `check` needs to know and ordinary readers do not: packs that several index files list
+ * alike (a hint) or with different blobs (damage). Sizes are those computed from the entries.
+ */
+struct hf_index_pack_info {
+	struct hf_id pack;
+	uint64_t size; /* that the file must have */
+	uint32_t n_blobs;
+	uint8_t types;     /* bit 1 << enum hf_blob_type */
+	bool is_duplicate; /* listed more than once with the same blobs */
+	bool is_split;     /* listed more than once with different blobs */
+};
+bool hf_index_pack_info(struct hf_index *ix, size_t number, struct hf_index_pack_info *out);
+
+/* Appends the JSON of an index file with these packs to `out` (restic-format 5.1, with LF). */
+struct hf_index_pack {
+	struct hf_id id;
+	struct hf_pack_entries entries;
+};
+void hf_index_json(struct hf_buf *out, const struct hf_index_pack *packs, size_t n);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading blobs: a reader has the ciphers, the decompressor and the buffers that one thread needs.
+ * Make one per thread. Every blob that comes out has been authenticated, decompressed to the
+ * announced length and hashed.
+ */
+#ifndef HF_REPO_READER_H
+#define HF_REPO_READER_H
+
+#include "repo/index.h"
+
+struct hf_reader;
+
+/* `repo` and `ix` outlive it. */
+struct hf_reader *hf_reader_new(struct hf_repo *repo, struct hf_index *ix);
+void hf_reader_free(struct hf_reader *r);
+HF_AUTOPTR(hf_reader)
+
+/*
+ * Appends the plaintext of a blob to `out`. Tries every copy before it gives up.
+ * HF_ENOTFOUND: no index lists it. HF_ECORRUPT: no copy verifies; the text names blob and pack.
+ */
+struct hf_err *hf_reader_blob(
+	struct hf_reader *r, const struct hf_blob *blob, struct hf_buf *out) HF_MUST;
+
+/*
+ * Opens a blob whose stored bytes are at hand (from a longer read) and appends its plaintext.
+ * `sealed` may be overwritten. HF_ECORRUPT: says whether MAC, zstd, length or hash is wrong.
+ */
+struct hf_err *hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
+	uint32_t length, uint32_t raw_length, struct hf_buf *out) HF_MUST;
+
+/* The cipher, for headers. */
+struct hf_aead *hf_reader_aead(struct hf_reader *r);
+
+#endif

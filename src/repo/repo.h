@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An opened repository: a store, the master key that a password unlocked, and the config. After
+ * opening it is immutable and may be used from any number of threads.
+ *
+ * Order that every writer keeps, because readers rely on it (restic-format 5.4, 11.1): packs are
+ * durable before an index names them, index files before a snapshot needs them. Readers list
+ * snapshots first and load the index afterwards.
+ */
+#ifndef HF_REPO_REPO_H
+#define HF_REPO_REPO_H
+
+#include "base/buf.h"
+#include "base/secret.h"
+#include "codec/aead.h"
+#include "codec/chunker.h"
+#include "codec/kdf.h"
+#include "codec/zstd.h"
+#include "store/store.h"
+
+/* Largest file of each kind that is read into memory; more is refused as hostile. */
+enum {
+	HF_MAX_KEY_FILE = 1 << 20,
+	HF_MAX_CONFIG_FILE = 1 << 20,
+	HF_MAX_LOCK_FILE = 1 << 20,
+	HF_MAX_SNAPSHOT_FILE = 256 << 20,
+	HF_MAX_INDEX_FILE = 1 << 30,
+};
+
+/* What the user may choose about writing; the same for all packs and files of one run. */
+struct hf_repo_options {
+	enum hf_compression compression;
+	size_t pack_size;     /* bytes; 0: 16 MiB; 4 … 128 MiB */
+	bool no_extra_verify; /* do not open again what was just sealed */
+	const char *key_hint; /* id or prefix of the key to try first, or NULL */
+};
+
+struct hf_config {
+	unsigned version; /* 1 or 2 */
+	struct hf_id id;
+	hf_poly polynomial;
+};
+
+struct hf_repo;
+
+/*
+ * Creates a repository in `store`: folders, a key for `password`, then the config. `polynomial` 0
+ * means a random one; `version` is 1 or 2. Takes `store`, also on failure.
+ * HF_EEXISTS: there is a config, a key or a snapshot already.
+ */
+struct hf_err *hf_repo_init(struct hf_store *store, const struct hf_secret *password,
+	unsigned version, hf_poly polynomial, const struct hf_repo_options *options,
+	struct hf_repo **out) HF_MUST;
+
+/*
+ * Opens the repository in `store`, which it takes, also on failure. HF_ENOREPO: no config there.
+ * HF_EAUTH: no key opens with `password`. HF_ECORRUPT: a key file or the config does not verify.
+ */
+struct hf_err *hf_repo_open(struct hf_store *store, const struct hf_secret *password,
+	const struct hf_repo_options *options, struct hf_repo **out) HF_MUST;
+
+/* Wipes the keys and frees the store. Nothing may use the repository any more. */
+void hf_repo_free(struct hf_repo *repo);
+HF_AUTOPTR(hf_repo)
+
+/* All of these die with the repository. */
+struct hf_store *hf_repo_store(const struct hf_repo *repo);
+const struct hf_config *hf_repo_config(const struct hf_repo *repo);
+const struct hf_repo_options *hf_repo_opts(const struct hf_repo *repo); /* defaults filled in */
+const struct hf_key *hf_repo_key(const struct hf_repo *repo);
+const struct hf_id *hf_repo_key_id(
+	const struct hf_repo *repo); /* the key file that opened it */
+
+/*
+ * The plaintext of an unpacked file (snapshot, index, lock, config): loaded, its SHA-256 compared
+ * with its name (one more try on a mismatch), opened, decompressed, appended to `out`, whose
+ * maximum is the limit. HF_ENOTFOUND; HF_ECORRUPT: does not verify.
+ */
+struct hf_err *hf_repo_load(
+	struct hf_repo *repo, const struct hf_name *name, struct hf_buf *out) HF_MUST;
+
+/*
+ * Stores `plain` as an unpacked file: compressed in version 2, sealed, opened again for proof
+ * unless the options say otherwise, put under its hash. *id is its name.
+ */
+struct hf_err *hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain,
+	struct hf_id *id) HF_MUST;
+
+/*
+ * All ids of one kind, sorted. *out is the caller's array of *n ids. `sizes` may be NULL, else it
+ * receives the caller's array of file sizes in the same order.
+ */
+struct hf_err *hf_repo_list(struct hf_repo *repo, enum hf_kind kind, struct hf_id **out,
+	uint64_t **sizes, size_t *n) HF_MUST;
+
+/*
+ * The one id of that kind that begins with `prefix` (hex digits). HF_ENOTFOUND: none.
+ * HF_EINVAL: more than one.
+ */
+struct hf_err *hf_repo_resolve(
+	struct hf_repo *repo, enum hf_kind kind, const char *prefix, struct hf_id *out) HF_MUST;
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Snapshots: which tree was backed up when, where and by whom (restic-format 6). */
+#ifndef HF_REPO_SNAPSHOT_H
+#define HF_REPO_SNAPSHOT_H
+
+#include "base/time.h"
+#include "codec/json.h"
+#include "repo/repo.h"
+
+/* A list of strings; the list owns them. */
+struct hf_strings {
+	char **v;
+	size_t len, cap;
+};
+
+void hf_strings_add(struct hf_strings *l, const char *s); /* copies */
+void hf_strings_clear(struct hf_strings *l);
+bool hf_strings_has(const struct hf_strings *l, const char *s);
+
+struct hf_summary {
+	struct hf_time backup_start, backup_end;
+	uint64_t files_new, files_changed, files_unmodified;
+	uint64_t dirs_new, dirs_changed, dirs_unmodified;
+	uint64_t data_blobs, tree_blobs;
+	uint64_t data_added, data_added_packed;
+	uint64_t total_files_processed, total_bytes_processed;
+};
+
+/* Everything in it is owned by it. Ids that are all zero are absent. */
+struct hf_snapshot {
+	struct hf_id id; /* of its file; not part of the JSON */
+	struct hf_time time;
+	struct hf_id parent;
+	struct hf_id tree;
+	bool has_tree;
+	struct hf_strings paths;
+	char *hostname, *username;
+	uint32_t uid, gid;
+	struct hf_strings excludes, tags;
+	struct hf_id original;
+	char *program_version;
+	bool has_summary;
+	struct hf_summary summary;
+};
+
+struct hf_snapshot *hf_snapshot_new(void);
+void hf_snapshot_free(struct hf_snapshot *s);
+HF_AUTOPTR(hf_snapshot)
+
+struct hf_err *hf_snapshot_parse(struct hf_bytes json, struct hf_snapshot **out) HF_MUST;
+
+/*
+ * Writes the fields in restic's order into an object that the caller has begun, so that `ls` and
+ * `snapshots` can add theirs.
+ */
+void hf_snapshot_fields(struct hf_jout *o, const struct hf_snapshot *s);
+
+struct hf_err *hf_snapshot_load(
+	struct hf_repo *repo, const struct hf_id *id, struct hf_snapshot **out) HF_MUST;
+struct hf_err *hf_snapshot_save(
+	struct hf_repo *repo, struct hf_snapshot *s) HF_MUST; /* sets id */
+
+/* Which snapshots are meant (restic-format 6.6). Empty lists do not restrict. */
+struct hf_snapshot_filter {
+	struct hf_strings hosts; /* any of them */
+	struct hf_strings tags; /* each "a,b": all of a and b; any of the lists; "": untagged */
+	struct hf_strings paths; /* all of them, absolute and cleaned */
+	bool has_until;
+	struct hf_time until; /* not later than this */
+};
+
+void hf_snapshot_filter_clear(struct hf_snapshot_filter *f);
+bool hf_snapshot_matches(const struct hf_snapshot *s, const struct hf_snapshot_filter *f);
+
+/* Snapshots loaded; the list owns them. */
+struct hf_snapshots {
+	struct hf_snapshot **v;
+	size_t len;
+};
+
+void hf_snapshots_clear(struct hf_snapshots *l);
+
+/*
+ * Loads all snapshots that match, several at once, sorted by time, oldest first. One that cannot
+ * be loaded is given to on_bad (which takes the error), or fails the whole when that is NULL. One
+ * that vanishes between listing and loading is passed over.
+ */
+typedef void hf_snapshot_bad_fn(void *arg, const struct hf_id *id, struct hf_err *e);
+struct hf_err *hf_snapshots_load(struct hf_repo *repo, const struct hf_snapshot_filter *f,
+	hf_snapshot_bad_fn *on_bad, void *arg, struct hf_snapshots *out) HF_MUST;
+
+/*
+ * Finds the snapshot that `text` means: an id, a unique beginning of one, or "latest" (newest that
+ * matches the filter), each with an optional ":sub/folder", which goes to *subfolder (owned by the
+ * caller; NULL without one). HF_ENOTFOUND; HF_EINVAL: ambiguous.
+ */
+struct hf_err *hf_snapshot_find(struct hf_repo *repo, const char *text,
+	const struct hf_snapshot_filter *f, struct hf_snapshot **out, char **subfolder) HF_MUST;
+
+#endif
