@@ -1,14 +1,85 @@
-# The verbs.  Meson does the work: the head of meson.build says how.
+# The verbs. Meson does the work, in the build directory $(BUILD); the head of meson.build is the
+# manual, docs/testing.md tells about the tests. Options: T=name runs only the tests with that
+# name or of that suite; WERROR=true makes warnings errors (so does CI=true).
+#
+#   make            installs what is missing (Debian) and builds build/holdfast
+#   make test       all tests; ends with "N passed, N failed, N skipped"
+#   make demo       shows a backup, a restore and a check by restic of what was written
+#   make asan       all tests with AddressSanitizer and UBSan; tsan: ThreadSanitizer; clang: clang
+#   make lint       formatter, analyzers, spelling, layers; make format: repairs the form
+#   make fuzz       F=parser S=seconds: looks for inputs that crash a parser (all of them, 60)
+#   make interop    only the tests against other programs; make torture: only those with faults
+#   make bench      measures, beside restic and Borg
+#   make install    PREFIX=/usr/local DESTDIR=
+#   make clean      removes the build directories
 
-BUILD = build
+BUILD   = build
+PREFIX  = /usr/local
+DESTDIR =
+T       =
+F       =
+S       = 60
+WERROR  = $(if $(filter true,$(CI)),true,false)
 
 all: $(BUILD)/build.ninja
-	ninja -C $(BUILD)
+	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD)
+	@tools/deps build
+	meson setup --prefix=$(PREFIX) -Dwerror=$(WERROR) $(BUILD)
 
-test: all
-	meson test -C $(BUILD) --print-errorlogs
+test: all peers
+	@tools/run-tests -C $(BUILD) $(T)
 
-.PHONY: all test
+# Other backup programs to compare with. Without them the tests that need them are skipped, which
+# CI=true does not accept.
+peers:
+	@tools/deps test peers
+	@tools/peers || [ "$(CI)" != true ]
+
+demo: all peers
+	@tools/deps demo
+	@tools/demo $(BUILD)/holdfast
+
+interop: all peers
+	@tools/run-tests -C $(BUILD) interop
+
+torture: all
+	@tools/run-tests -C $(BUILD) torture
+
+# The same tests, built otherwise.
+asan tsan: peers
+	@tools/deps build
+	@test -e build-$@/build.ninja || meson setup --native-file meson/$@.ini build-$@
+	@ninja -C build-$@
+	@tools/run-tests -C build-$@ --scale 4 $(T)
+
+clang: peers
+	@tools/deps build clang
+	@test -e build-$@/build.ninja || meson setup --native-file meson/$@.ini build-$@
+	@ninja -C build-$@
+	@tools/run-tests -C build-$@ $(T)
+
+lint: all
+	@tools/deps lint
+	@tools/lint
+
+format:
+	@tools/deps lint
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+fuzz:
+	@tools/deps build fuzz
+	@tools/fuzz $(S) $(F)
+
+bench: all peers
+	@tools/deps bench
+	@tools/bench $(BUILD)
+
+install: all
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
+
+.PHONY: all test peers demo interop torture asan tsan clang lint format fuzz bench install clean
