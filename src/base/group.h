@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads that work on one thing, and fail as one: the first error wins, stops the others by
+ * way of a function of the caller's (which closes their queues), and is what wait() returns.
+ */
 #ifndef HF_BASE_GROUP_H
 #define HF_BASE_GROUP_H
 
@@ -6,7 +10,7 @@
 
 struct hf_group;
 
-/* A set of threads that succeed or fail as one.  `stop(arg)` runs once, on the first failure. */
+/* `stop(arg)` runs once, on the first failure, on the thread that failed. */
 struct hf_group *hf_group_new(void (*stop)(void *arg), void *arg);
 /* Joins all threads, drops an error nobody asked for. */
 void hf_group_free(struct hf_group *g);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A bounded queue of pointers between threads. Its bound is what limits the memory of a
+ * pipeline; closing it is how a pipeline is stopped, from either end.
+ */
 #ifndef HF_BASE_QUEUE_H
 #define HF_BASE_QUEUE_H
 
