@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Backup: from files to a snapshot.
+ *
+ *	walkers --(files)--> workers --(chunks)--> workers --(blobs)--> saver
+ *	   \--(everything else: nodes)--> folders, finished bottom-up --(trees)--> saver
+ *
+ * Walkers visit folders in parallel and make the nodes; a file that the parent snapshot holds
+ * unchanged is taken over from there. Other files go through a bounded queue to the workers, which
+ * read, cut, hash and seal. A folder is complete when its last node is; its tree is saved then, and
+ * its own node goes to the folder above. The root's tree makes the snapshot, which is written
+ * after every blob is durable (saver.h (3)).
+ *
+ * Memory: each worker has one file chunk (8 MiB at most) and the chunk queue holds two per worker;
+ * nodes that wait for an earlier file of their folder are counted, and walkers stop when there are
+ * too many; folders and chunk lists that are larger than a few MiB spill to a file (base/buf.h).
+ *
+ * What cannot be read is reported and left out; the snapshot is written all the same.
+ */
+#ifndef HF_ENGINE_BACKUP_H
+#define HF_ENGINE_BACKUP_H
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "base/stop.h"
+#include "repo/saver.h"
+#include "repo/snapshot.h"
+
+/* What became of a file or folder; values of `action` in restic's verbose_status. */
+enum hf_backup_action { HF_BACKUP_NEW, HF_BACKUP_UNCHANGED, HF_BACKUP_MODIFIED };
+
+/* Bytes that one item added to the repository. */
+struct hf_backup_item {
+	enum hf_backup_action action;
+	bool is_dir;
+	double duration_s;
+	uint64_t data_size, data_size_in_repo; /* of new data blobs: plain, stored */
+	uint64_t meta_size, meta_size_in_repo; /* of the tree blob, for folders */
+};
+
+/* Live figures for a progress display; read relaxed, at any time, from any thread. */
+struct hf_backup_progress {
+	atomic_uint_fast64_t total_files, total_dirs, total_bytes; /* grow while scanning */
+	atomic_bool is_scan_done;
+	atomic_uint_fast64_t files_done, dirs_done, bytes_done;
+	atomic_uint_fast64_t errors;
+};
+
+/*
+ * What the engine tells its caller. Called from several threads at once; any may be NULL. Paths
+ * are those inside the snapshot ("/etc/passwd"), except in error(), which has the path on disk.
+ */
+struct hf_backup_events {
+	void *arg;
+	/* Something could not be saved, and is left out. `during` is "scan" or "archival". */
+	void (*error)(void *arg, const char *path, const char *during, const struct hf_err *e);
+	void (*file_start)(void *arg, const char *path);
+	void (*file_end)(void *arg, const char *path);
+	/* A file or folder is complete. Only called when `wants_items` is set. */
+	void (*item)(void *arg, const char *path, const struct hf_backup_item *item);
+	void (*excluded)(void *arg, const char *path);
+	void (*scan_done)(void *arg, double duration_s);
+	bool wants_items;
+};
+
+/* "NAME" or "NAME:HEADER" of --exclude-if-present. */
+struct hf_exclude_tag {
+	const char *name;
+	const char *header; /* or NULL: the file need only be there */
+};
+
+struct hf_backup_options {
+	/*
+	 * What to back up, as the user wrote it (restic-format 11.2). Must exist; `.` and `/`
+	 * stand for their contents. Not used with stdin_fd.
+	 */
+	const char *const *targets;
+	size_t n_targets;
+
+	/* True: leave out the item at this absolute path, whatever it is. NULL: nothing is. */
+	bool (*exclude)(void *arg, const char *abs_path);
+	void *exclude_arg;
+	const struct hf_exclude_tag *exclude_tags;
+	size_t n_exclude_tags;
+	uint64_t exclude_larger_than; /* bytes; 0: no limit */
+	bool one_file_system;
+
+	const struct hf_snapshot *parent; /* to take unchanged files from, or NULL */
+	bool ignore_inode, ignore_ctime;  /* weaker tests for "unchanged" */
+	bool with_atime;
+	bool skip_if_unchanged; /* no snapshot when the tree equals the parent's */
+	bool is_dry_run;
+	bool no_scan;
+	unsigned read_concurrency; /* files read at once; 0: 2 */
+
+	/*
+	 * Instead of targets: one file with the bytes that come out of stdin_fd until its end, at
+	 * "/" + stdin_filename. before_commit, if given, runs when all is read and can refuse the
+	 * snapshot (a command that failed).
+	 */
+	bool use_stdin;
+	int stdin_fd;
+	const char *stdin_filename;
+	struct hf_err *(*before_commit)(void *arg);
+	void *before_commit_arg;
+
+	/* Of the snapshot. Strings are copied. */
+	struct hf_time time, backup_start;
+	const char *hostname, *username;
+	uint32_t uid, gid;
+	const struct hf_strings *tags, *excludes;
+	const char *program_version;
+	const char *const *paths; /* absolute, cleaned; NULL: made from targets */
+	size_t n_paths;
+
+	struct hf_lock *lock; /* looked at before every write; may be NULL */
+	struct hf_stop *stop;
+};
+
+struct hf_backup_result {
+	struct hf_id snapshot; /* zero: skipped as unchanged, or a dry run */
+	struct hf_id tree;
+	bool is_skipped;
+	struct hf_summary summary;
+};
+
+/*
+ * Makes a snapshot. `ix` is loaded. When `stop` is set it ends with HF_ECANCELED and no snapshot,
+ * but what was uploaded is in the index, so that the next run need not upload it again.
+ */
+struct hf_err *hf_backup(struct hf_repo *repo, struct hf_index *ix,
+	const struct hf_backup_options *options, const struct hf_backup_events *events,
+	struct hf_backup_progress *progress, struct hf_backup_result *out) HF_MUST;
+
+#endif
