@@ -30,7 +30,7 @@ struct hf_err;
 
 /* A new error with a text.  Never fails: without memory it returns a static error. */
 struct hf_err *hf_err(enum hf_code code, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3))) HF_MUST;
+	__attribute__((format(printf, 2, 3), returns_nonnull)) HF_MUST;
 
 /*
  * As hf_err(), code and tail of the text from errno value `en`: ENOENT is HF_ENOTFOUND, EEXIST is
@@ -38,7 +38,7 @@ struct hf_err *hf_err(enum hf_code code, const char *fmt, ...)
  * the rest HF_EIO.
  */
 struct hf_err *hf_err_errno(int en, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3))) HF_MUST;
+	__attribute__((format(printf, 2, 3), returns_nonnull)) HF_MUST;
 
 /*
  * Puts "context: " before the text of `e` and returns it; NULL stays NULL, so that
