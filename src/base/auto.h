@@ -41,6 +41,17 @@ hf_alloc_(size_t n, size_t size)
 	return p;
 }
 
+/* Room for `n` elements in a list that is bounded elsewhere. Ends the program without memory. */
+static inline void *
+hf_realloc_array(void *p, size_t n, size_t size)
+{
+	void *q = reallocarray(p, n, size);
+
+	if (q == NULL && n > 0)
+		abort();
+	return q;
+}
+
 static inline void
 hf_auto_free_(void *p)
 {

@@ -33,7 +33,10 @@ struct hf_aead *hf_aead_new(const struct hf_key *key); /* copies the key */
 void hf_aead_free(struct hf_aead *a);                  /* wipes it; NULL is fine */
 HF_AUTOPTR(hf_aead)
 
-/* Writes sealed(plain) with a random IV to `out`, which has room for plain.len + 32 bytes. */
+/*
+ * Writes sealed(plain) with a random IV to `out`, which has room for plain.len + 32 bytes.
+ * plain.p may be out + 16 (in place).
+ */
 void hf_aead_seal(struct hf_aead *a, struct hf_bytes plain, uint8_t *out);
 
 /* The same with a given IV, for test vectors. */

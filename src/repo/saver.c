@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "repo/saver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/endian.h"
+#include "base/group.h"
+#include "base/io.h"
+#include "base/queue.h"
+#include "base/time.h"
+#include "codec/sha256.h"
+
+enum {
+	OPEN_PACKS = 2, /* per type; blobs choose one at random, against guessing by sizes */
+	INDEX_BLOBS = 50000,
+	INDEX_AGE_S = 600,
+	PACK_SPILL = 64 << 20, /* packs beyond this are built in a file */
+	SPARE_BUILDERS = 4,
+};
+
+/* A pack that is being filled. */
+struct builder {
+	struct hf_buf bytes;
+	struct hf_pack_entries entries;
+	struct builder *next; /* in the list of spares */
+};
+
+/* The place where blobs of one type are appended. */
+struct slot {
+	pthread_mutex_t lock;
+	struct builder *open; /* owned; NULL until the next blob */
+};
+
+struct hf_saver {
+	struct hf_repo *repo;  /* borrowed */
+	struct hf_index *ix;   /* borrowed */
+	struct hf_lock *lease; /* borrowed, may be NULL */
+	bool is_dry_run;
+	size_t pack_size;
+	struct slot slots[2][OPEN_PACKS];
+	struct hf_queue *packs;   /* owned, and so are the builders in it */
+	struct hf_group *threads; /* owned; keeps the first error */
+
+	pthread_mutex_t lock; /* for the fields below */
+	struct builder *spares;
+	unsigned n_spares;
+	struct hf_index_pack *unsaved; /* durable packs that no index file names yet */
+	size_t n_unsaved, cap_unsaved;
+	size_t unsaved_blobs;
+	double unsaved_since;
+
+	atomic_uint_fast64_t blobs[2], bytes[2], packed[2];
+};
+
+struct hf_sealer {
+	struct hf_saver *saver; /* borrowed */
+	struct hf_aead *aead;
+	struct hf_zstd *zstd;
+	struct hf_buf sealed, opened, unpacked;
+	uint64_t coin; /* random bits not yet used, with a 1 above them */
+};
+
+static void
+builder_free(void *arg)
+{
+	struct builder *b = arg;
+
+	if (b == NULL)
+		return;
+	hf_buf_clear(&b->bytes);
+	hf_pack_entries_clear(&b->entries);
+	free(b);
+}
+
+/* Fresh packs come from the spares: their memory is already mapped and touched. */
+static struct builder *
+builder_get(struct hf_saver *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct builder *b = s->spares;
+	if (b != NULL) {
+		s->spares = b->next;
+		s->n_spares--;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (b != NULL)
+		return b;
+	b = hf_new(struct builder);
+	b->bytes = (struct hf_buf){.max = SIZE_MAX / 2, .spill = PACK_SPILL};
+	return b;
+}
+
+static void
+builder_put(struct hf_saver *s, struct builder *b)
+{
+	hf_buf_reset(&b->bytes);
+	b->entries.len = 0;
+	pthread_mutex_lock(&s->lock);
+	bool keep = s->n_spares < SPARE_BUILDERS && !b->bytes.in_file;
+	if (keep) {
+		b->next = s->spares;
+		s->spares = b;
+		s->n_spares++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!keep)
+		builder_free(b);
+}
+
+static bool
+builder_is_full(const struct hf_saver *s, const struct builder *b)
+{
+	return b->bytes.len >= s->pack_size || b->entries.len >= HF_PACK_MAX_ENTRIES;
+}
+
+static struct hf_err *
+builder_add(struct builder *b, struct hf_bytes sealed, const struct hf_pack_entry *e)
+{
+	struct hf_pack_entry at = *e;
+
+	if (b->bytes.len + sealed.len > UINT32_MAX)
+		return hf_err(HF_EFATAL, "blob %s does not fit into a pack",
+			hf_id_hex(&e->blob.id).s);
+	at.offset = (uint32_t)b->bytes.len;
+	HF_TRY(hf_buf_reserve(&b->bytes, sealed.len));
+	hf_buf_add(&b->bytes, sealed.p, sealed.len);
+	hf_pack_entries_add(&b->entries, &at);
+	return NULL;
+}
+
+/* Appends the sealed header and its length: the pack is complete. */
+static struct hf_err *
+builder_seal(struct builder *b, struct hf_aead *aead, bool verify)
+{
+	hf_auto(hf_buf) head = HF_BUF_MAX(HF_PACK_MAX_HEADER),
+			again = HF_BUF_MAX(HF_PACK_MAX_HEADER);
+
+	hf_pack_header_add(&head, &b->entries);
+	HF_TRY(hf_buf_ok(&head));
+	size_t sealed = head.len + HF_SEAL_OVERHEAD;
+	HF_TRY(hf_buf_reserve(&b->bytes, sealed + 4));
+	uint8_t *p = b->bytes.p + b->bytes.len;
+	hf_aead_seal(aead, hf_buf_bytes(&head), p);
+	hf_put_le32(p + sealed, (uint32_t)sealed);
+	b->bytes.len += sealed + 4;
+	if (!verify)
+		return NULL;
+	HF_TRY(hf_buf_resize(&again, head.len));
+	if (!hf_aead_open(aead, (struct hf_bytes){p, sealed}, again.p) ||
+		memcmp(again.p, head.p, head.len) != 0)
+		return hf_err(HF_ECORRUPT, "a pack header did not open as it was sealed: "
+					   "this machine computes wrongly");
+	return NULL;
+}
+
+/* Writes the packs that wait as one index file. Only with s->lock free. */
+static struct hf_err *
+save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
+{
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_INDEX_FILE);
+	struct hf_id id;
+
+	hf_index_json(&json, packs, n);
+	HF_TRY(hf_buf_ok(&json));
+	if (s->is_dry_run)
+		return NULL;
+	HF_TRY(hf_lock_check(s->lease));
+	return hf_err_in(
+		hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id), "saving the index");
+}
+
+static void
+free_index_packs(struct hf_index_pack *packs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		hf_pack_entries_clear(&packs[i].entries);
+	free(packs);
+}
+
+/* Takes what waits for an index file if it is much, or old, or `all`, and writes it. */
+static struct hf_err *
+flush_index(struct hf_saver *s, bool all)
+{
+	pthread_mutex_lock(&s->lock);
+	bool due = all || s->unsaved_blobs >= INDEX_BLOBS ||
+		   (s->n_unsaved > 0 && hf_clock() - s->unsaved_since > INDEX_AGE_S);
+	struct hf_index_pack *packs = s->unsaved;
+	size_t n = s->n_unsaved;
+	if (due) {
+		s->unsaved = NULL;
+		s->n_unsaved = s->cap_unsaved = s->unsaved_blobs = 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!due || n == 0)
+		return NULL;
+	struct hf_err *e = save_index(s, packs, n);
+
+	free_index_packs(packs, n);
+	return e;
+}
+
+static void
+remember_pack(struct hf_saver *s, const struct hf_id *id, struct builder *b)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->n_unsaved == s->cap_unsaved) {
+		s->cap_unsaved = s->cap_unsaved ? 2 * s->cap_unsaved : 64;
+		s->unsaved = hf_realloc_array(s->unsaved, s->cap_unsaved, sizeof s->unsaved[0]);
+	}
+	if (s->n_unsaved == 0)
+		s->unsaved_since = hf_clock();
+	s->unsaved_blobs += b->entries.len;
+	s->unsaved[s->n_unsaved++] = (struct hf_index_pack){.id = *id, .entries = b->entries};
+	b->entries = (struct hf_pack_entries){0};
+	pthread_mutex_unlock(&s->lock);
+}
+
+static struct hf_err *
+upload_pack(struct hf_saver *s, struct hf_aead *aead, struct builder *b)
+{
+	HF_TRY(builder_seal(b, aead, !hf_repo_opts(s->repo)->no_extra_verify));
+	struct hf_name name = {HF_PACK, hf_sha256(hf_buf_bytes(&b->bytes))};
+
+	if (!s->is_dry_run) {
+		HF_TRY(hf_lock_check(s->lease));
+		HF_TRY(hf_store_put(hf_repo_store(s->repo), &name, hf_buf_bytes(&b->bytes)));
+	}
+	hf_index_add_pack(s->ix, &name.id, b->entries.v, b->entries.len);
+	remember_pack(s, &name.id, b);
+	return flush_index(s, false);
+}
+
+static struct hf_err *
+upload_loop(void *arg)
+{
+	struct hf_saver *s = arg;
+	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(s->repo));
+	struct builder *b;
+
+	while ((b = hf_queue_pop(s->packs)) != NULL) {
+		struct hf_err *e = upload_pack(s, aead, b);
+
+		builder_put(s, b);
+		HF_TRY(e);
+	}
+	return NULL;
+}
+
+static void
+upload_stop(void *arg)
+{
+	struct hf_saver *s = arg;
+
+	hf_queue_close(s->packs); /* those who add packs notice */
+}
+
+/* Takes `b`, also on failure. */
+static struct hf_err *
+queue_pack(struct hf_saver *s, struct builder *b)
+{
+	if (hf_queue_push(s->packs, b))
+		return NULL;
+	builder_free(b);
+	return hf_err(HF_ECANCELED, "uploading has stopped");
+}
+
+struct hf_err *
+hf_saver_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_saver_options *options,
+	struct hf_saver **out)
+{
+	hf_autoptr(hf_saver) s = hf_new(struct hf_saver);
+	unsigned connections = hf_store_connections(hf_repo_store(repo));
+
+	s->repo = repo;
+	s->ix = ix;
+	s->lease = options->lock;
+	s->is_dry_run = options->is_dry_run;
+	s->pack_size = hf_repo_opts(repo)->pack_size;
+	pthread_mutex_init(&s->lock, NULL);
+	for (int t = 0; t < 2; t++)
+		for (int i = 0; i < OPEN_PACKS; i++)
+			pthread_mutex_init(&s->slots[t][i].lock, NULL);
+	s->packs = hf_queue_new(connections, builder_free);
+	s->threads = hf_group_new(upload_stop, s);
+	for (unsigned i = 0; i < connections; i++)
+		HF_TRY(hf_group_go(s->threads, "upload", upload_loop, s));
+	*out = hf_steal(s);
+	return NULL;
+}
+
+void
+hf_saver_free(struct hf_saver *s)
+{
+	if (s == NULL)
+		return;
+	hf_queue_close(s->packs);
+	hf_group_free(s->threads);
+	hf_queue_free(s->packs);
+	for (int t = 0; t < 2; t++)
+		for (int i = 0; i < OPEN_PACKS; i++) {
+			builder_free(s->slots[t][i].open);
+			pthread_mutex_destroy(&s->slots[t][i].lock);
+		}
+	for (struct builder *b = s->spares, *next; b != NULL; b = next) {
+		next = b->next;
+		builder_free(b);
+	}
+	free_index_packs(s->unsaved, s->n_unsaved);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+struct hf_sealer *
+hf_sealer_new(struct hf_saver *s)
+{
+	struct hf_sealer *z = hf_new(struct hf_sealer);
+
+	z->saver = s;
+	z->aead = hf_aead_new(hf_repo_key(s->repo));
+	z->zstd = hf_zstd_new(hf_repo_opts(s->repo)->compression);
+	z->sealed = z->opened = z->unpacked =
+		(struct hf_buf){.max = SIZE_MAX / 2, .spill = PACK_SPILL};
+	return z;
+}
+
+void
+hf_sealer_free(struct hf_sealer *z)
+{
+	if (z == NULL)
+		return;
+	hf_buf_clear(&z->sealed);
+	hf_buf_clear(&z->opened);
+	hf_buf_clear(&z->unpacked);
+	hf_zstd_free(z->zstd);
+	hf_aead_free(z->aead);
+	free(z);
+}
+
+/*
+ * Compresses into the buffer where the blob will be sealed, behind the room for the IV. Data that
+ * does not get smaller is stored plain; trees never are, because restic's prune would rewrite a
+ * pack with a plain tree each time it runs.
+ */
+static struct hf_err *
+compress(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
+	struct hf_bytes *payload, uint32_t *raw_length)
+{
+	const struct hf_repo *repo = z->saver->repo;
+	bool is_wanted = type == HF_TREE || hf_repo_opts(repo)->compression != HF_COMPRESS_OFF;
+	size_t len = 0;
+
+	*payload = plain;
+	*raw_length = 0;
+	z->sealed.len = 0;
+	if (hf_repo_config(repo)->version < 2 || plain.len == 0 || !is_wanted)
+		return hf_buf_resize(&z->sealed, plain.len + HF_SEAL_OVERHEAD);
+	HF_TRY(hf_buf_resize(&z->sealed, hf_zstd_bound(plain.len) + HF_SEAL_OVERHEAD));
+	HF_TRY(hf_zstd_pack(z->zstd, plain, z->sealed.p + 16, &len));
+	if (type == HF_DATA && len >= plain.len)
+		return NULL;
+	*payload = (struct hf_bytes){z->sealed.p + 16, len};
+	*raw_length = (uint32_t)plain.len;
+	return NULL;
+}
+
+/* What was sealed must open to what was given, or the machine is not to be trusted with it. */
+static struct hf_err *
+verify(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes plain)
+{
+	struct hf_bytes sealed = {z->sealed.p, e->length};
+	bool is_same;
+
+	z->opened.len = z->unpacked.len = 0;
+	HF_TRY(hf_buf_resize(&z->opened, e->length));
+	is_same = hf_aead_open(z->aead, sealed, z->opened.p);
+	if (is_same && e->raw_length != 0) {
+		struct hf_bytes packed = {z->opened.p, e->length - HF_SEAL_OVERHEAD};
+
+		HF_TRY(hf_buf_resize(&z->unpacked, plain.len));
+		HF_TRY(hf_zstd_unpack(z->zstd, packed, z->unpacked.p, plain.len));
+		is_same = memcmp(z->unpacked.p, plain.p, plain.len) == 0;
+	} else if (is_same && plain.len > 0) {
+		is_same = memcmp(z->opened.p, plain.p, plain.len) == 0;
+	}
+	if (is_same)
+		return NULL;
+	return hf_err(HF_ECORRUPT,
+		"blob %s did not open as it was sealed: this machine computes wrongly",
+		hf_id_hex(&e->blob.id).s);
+}
+
+static unsigned
+toss(struct hf_sealer *z)
+{
+	if (z->coin <= 1) {
+		hf_random(&z->coin, sizeof z->coin);
+		z->coin |= UINT64_C(1) << 63;
+	}
+	unsigned bit = z->coin & 1;
+	z->coin >>= 1;
+	return bit;
+}
+
+/* Appends to one of the open packs; hands on the pack when that makes it full. */
+static struct hf_err *
+append(struct hf_sealer *z, const struct hf_pack_entry *e)
+{
+	struct hf_saver *s = z->saver;
+	struct hf_bytes sealed = {z->sealed.p, e->length};
+	struct slot *slot = &s->slots[e->blob.type][toss(z) % OPEN_PACKS];
+	struct builder *full = NULL;
+
+	if (e->length >= s->pack_size) { /* a pack of its own */
+		full = builder_get(s);
+		struct hf_err *err = builder_add(full, sealed, e);
+		if (err != NULL) {
+			builder_free(full);
+			return err;
+		}
+		return queue_pack(s, full);
+	}
+	pthread_mutex_lock(&slot->lock);
+	if (slot->open == NULL)
+		slot->open = builder_get(s);
+	struct hf_err *err = builder_add(slot->open, sealed, e);
+	if (err == NULL && builder_is_full(s, slot->open))
+		full = hf_steal(slot->open);
+	pthread_mutex_unlock(&slot->lock);
+	HF_TRY(err);
+	return full != NULL ? queue_pack(s, full) : NULL;
+}
+
+struct hf_err *
+hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
+	struct hf_id *id, uint64_t *stored)
+{
+	struct hf_saver *s = z->saver;
+	struct hf_pack_entry e = {.blob = {.id = hf_sha256(plain), .type = type}};
+	struct hf_bytes payload;
+
+	*id = e.blob.id;
+	if (stored != NULL)
+		*stored = 0;
+	if (hf_index_claim(s->ix, &e.blob) != HF_CLAIM_NEW)
+		return NULL;
+	if (plain.len > UINT32_MAX - (1 << 24))
+		return hf_err(HF_EFATAL, "a %s of %zu bytes is more than a repository can hold",
+			hf_blob_type_text(type), plain.len);
+	HF_TRY(compress(z, type, plain, &payload, &e.raw_length));
+	e.length = (uint32_t)payload.len + HF_SEAL_OVERHEAD;
+	hf_aead_seal(z->aead, payload, z->sealed.p);
+	if (!hf_repo_opts(s->repo)->no_extra_verify)
+		HF_TRY(verify(z, &e, plain));
+	HF_TRY(append(z, &e));
+	uint64_t cost = e.length + hf_pack_entry_len(&e);
+	atomic_fetch_add_explicit(&s->blobs[type], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->bytes[type], plain.len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->packed[type], cost, memory_order_relaxed);
+	if (stored != NULL)
+		*stored = cost;
+	return NULL;
+}
+
+/* Appends the blobs of `b` to `to`. */
+static struct hf_err *
+merge(struct builder *to, const struct builder *b)
+{
+	for (size_t i = 0; i < b->entries.len; i++) {
+		const struct hf_pack_entry *e = &b->entries.v[i];
+		struct hf_bytes sealed = {b->bytes.p + e->offset, e->length};
+
+		HF_TRY(builder_add(to, sealed, e));
+	}
+	return NULL;
+}
+
+static struct hf_err *
+flush_slots(struct hf_saver *s, struct slot slots[OPEN_PACKS])
+{
+	struct builder *a = hf_steal(slots[0].open), *b = hf_steal(slots[1].open);
+
+	if (a != NULL && b != NULL && a->bytes.len + b->bytes.len < s->pack_size) {
+		struct hf_err *e = merge(a, b);
+
+		builder_free(hf_steal(b));
+		if (e != NULL) {
+			builder_free(a);
+			return e;
+		}
+	}
+	struct hf_err *e = a != NULL ? queue_pack(s, a) : NULL;
+	if (e != NULL) {
+		builder_free(b);
+		return e;
+	}
+	return b != NULL ? queue_pack(s, b) : NULL;
+}
+
+struct hf_err *
+hf_saver_flush(struct hf_saver *s)
+{
+	struct hf_err *e = flush_slots(s, s->slots[HF_DATA]);
+
+	if (e == NULL)
+		e = flush_slots(s, s->slots[HF_TREE]);
+	hf_queue_close(s->packs);
+	struct hf_err *upload = hf_group_wait(s->threads);
+	if (upload != NULL) { /* the cause; e is only its echo */
+		hf_err_free(e);
+		return upload;
+	}
+	HF_TRY(e);
+	return flush_index(s, true);
+}
+
+struct hf_saver_stats
+hf_saver_stats(const struct hf_saver *s)
+{
+	return (struct hf_saver_stats){
+		.data_blobs = atomic_load(&s->blobs[HF_DATA]),
+		.tree_blobs = atomic_load(&s->blobs[HF_TREE]),
+		.data_bytes = atomic_load(&s->bytes[HF_DATA]),
+		.tree_bytes = atomic_load(&s->bytes[HF_TREE]),
+		.data_bytes_packed = atomic_load(&s->packed[HF_DATA]),
+		.tree_bytes_packed = atomic_load(&s->packed[HF_TREE]),
+	};
+}
