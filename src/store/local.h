@@ -12,6 +12,7 @@
 /*
  * A store in folder `path`, which need not exist until something is written. Whether files are to
  * be group-readable is read off the mode of `config` once, here. `connections` 0 means 2.
+ * HF_EFATAL: `path` is there and is no folder, or may not be entered.
  */
 struct hf_err *hf_store_local(
 	const char *path, unsigned connections, struct hf_store **out) HF_MUST;

@@ -6,7 +6,8 @@
  *
  * Every call blocks, ends by itself (backends have timeouts), and may be made from any number of
  * threads at once. Besides the errors named at each, a call can fail with HF_EIO (worth another
- * try) and HF_EFATAL (not worth one: no room, no permission). Texts name the file.
+ * try) and HF_EFATAL (not worth one: no room, no permission). Texts say what was attempted and
+ * name the file, "reading pack 3f2a9c01: ...", so callers add only what they know beyond that.
  */
 #ifndef HF_STORE_STORE_H
 #define HF_STORE_STORE_H
@@ -32,6 +33,9 @@ struct hf_name_text hf_name_text(const struct hf_name *name);
 /* "key", "lock", "snapshot", "index", "pack", "config": the singular, for messages. */
 const char *hf_kind_text(enum hf_kind kind);
 
+/* "keys", "locks", "snapshots", "index", "data": the folder; NULL for HF_CONFIG. */
+const char *hf_kind_folder(enum hf_kind kind);
+
 struct hf_store;
 typedef struct hf_err *hf_store_list_fn(void *arg, const struct hf_name *name, uint64_t size);
 
@@ -52,7 +56,7 @@ struct hf_err *hf_store_put(
 /*
  * Appends `len` bytes from byte `off` on to `out`; len SIZE_MAX means up to the end.
  * HF_ENOTFOUND: no such file. HF_ECORRUPT: the file ends before off + len. HF_EFATAL also when
- * the rest of the file exceeds the maximum of `out`.
+ * the rest of the file exceeds the maximum of `out`. On failure `out` is as long as it was.
  */
 struct hf_err *hf_store_get(struct hf_store *s, const struct hf_name *name, uint64_t off,
 	size_t len, struct hf_buf *out) HF_MUST;
@@ -63,13 +67,16 @@ struct hf_err *hf_store_stat(
 
 /*
  * Calls fn(arg, name, size in bytes) once per file of that kind, in no order, on the calling
- * thread. Files whose names are not ids are passed over. A missing folder is an empty one. An
- * error from `fn` ends the listing and is returned as it is.
+ * thread. What is listed can be read: files whose names are not ids, or that are not where their
+ * id belongs, are passed over. A missing folder is an empty one. `fn` may call the store. An error from `fn` ends the listing and is returned as it is.
  */
 struct hf_err *hf_store_list(
 	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
 
-/* Deletes a file. HF_ENOTFOUND: it was not there. */
+/*
+ * Deletes a file. HF_ENOTFOUND: it was not there. But for packs and locks the file stays away
+ * after a power cut: others are deleted on the strength of a snapshot or an index being gone.
+ */
 struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;
 
 /* Where the store is, for messages, without any password in it. Dies with the store. */
@@ -81,7 +88,11 @@ unsigned hf_store_connections(const struct hf_store *s);
 void hf_store_free(struct hf_store *s); /* no call may be in flight; NULL is fine */
 HF_AUTOPTR(hf_store)
 
-/* What a backend implements: one function per function above, same contract. */
+/*
+ * What a backend implements: one function per function above, same contract. Texts of errors say
+ * what is wrong at the place itself ("/srv/repo/config: Permission denied"); the functions above
+ * put the attempt before them and cut `out` of a failed get.
+ */
 struct hf_store_ops {
 	struct hf_err *(*create)(struct hf_store *);
 	struct hf_err *(*put)(struct hf_store *, const struct hf_name *, struct hf_bytes);

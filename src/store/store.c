@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What all backends have in common: the names of files, and the promises that need not be kept
+ * by each of them.
+ */
+#include "store/store.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *text, *folder;
+} kinds[HF_KINDS] = {
+	[HF_CONFIG] = {"config", NULL},
+	[HF_KEY] = {"key", "keys"},
+	[HF_LOCK] = {"lock", "locks"},
+	[HF_SNAPSHOT] = {"snapshot", "snapshots"},
+	[HF_INDEX] = {"index", "index"},
+	[HF_PACK] = {"pack", "data"},
+};
+
+const char *
+hf_kind_text(enum hf_kind kind)
+{
+	return kinds[kind].text;
+}
+
+const char *
+hf_kind_folder(enum hf_kind kind)
+{
+	return kinds[kind].folder;
+}
+
+struct hf_name_text
+hf_name_text(const struct hf_name *name)
+{
+	struct hf_hex id = hf_id_hex(&name->id);
+	struct hf_name_text t;
+
+	if (name->kind == HF_CONFIG)
+		snprintf(t.s, sizeof t.s, "config");
+	else if (name->kind == HF_PACK)
+		snprintf(t.s, sizeof t.s, "data/%.2s/%s", id.s, id.s);
+	else
+		snprintf(t.s, sizeof t.s, "%s/%s", kinds[name->kind].folder, id.s);
+	return t;
+}
+
+/* Says which file `e` is about; NULL stays NULL. */
+static struct hf_err *
+about(struct hf_err *e, const char *attempt, const struct hf_name *name)
+{
+	if (name->kind == HF_CONFIG)
+		return hf_err_in(e, "%s config", attempt);
+	return hf_err_in(
+		e, "%s %s %.8s", attempt, kinds[name->kind].text, hf_id_hex(&name->id).s);
+}
+
+struct hf_err *
+hf_store_create(struct hf_store *s)
+{
+	return hf_err_in(s->ops->create(s), "creating the folders of a repository");
+}
+
+struct hf_err *
+hf_store_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+{
+	return about(s->ops->put(s, name, data), "saving", name);
+}
+
+struct hf_err *
+hf_store_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out)
+{
+	size_t before = out->len;
+	struct hf_err *e = s->ops->get(s, name, off, len, out);
+
+	/* A server may send what it likes. */
+	if (e == NULL && len != SIZE_MAX && out->len - before != len)
+		e = hf_err(
+			HF_ECORRUPT, "%zu bytes came instead of %zu", out->len - before, len);
+	if (e != NULL)
+		out->len = before;
+	return about(e, "reading", name);
+}
+
+struct hf_err *
+hf_store_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
+{
+	return about(s->ops->stat(s, name, size), "looking for", name);
+}
+
+struct hf_err *
+hf_store_del(struct hf_store *s, const struct hf_name *name)
+{
+	return about(s->ops->del(s, name), "deleting", name);
+}
+
+/* Knows afterwards whether the error of a listing came from the caller's function. */
+struct listing {
+	hf_store_list_fn *fn;
+	void *arg;
+	bool is_theirs;
+};
+
+static struct hf_err *
+pass_on(void *arg, const struct hf_name *name, uint64_t size)
+{
+	struct listing *l = arg;
+	struct hf_err *e = l->fn(l->arg, name, size);
+
+	l->is_theirs = e != NULL;
+	return e;
+}
+
+struct hf_err *
+hf_store_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	struct listing l = {fn, arg, false};
+	struct hf_err *e = s->ops->list(s, kind, pass_on, &l);
+
+	return l.is_theirs ? e : hf_err_in(e, "listing %s files", kinds[kind].text);
+}
+
+const char *
+hf_store_url(const struct hf_store *s)
+{
+	return s->url;
+}
+
+unsigned
+hf_store_connections(const struct hf_store *s)
+{
+	return s->connections;
+}
+
+void
+hf_store_free(struct hf_store *s)
+{
+	if (s != NULL)
+		s->ops->free(s);
+}
