@@ -60,28 +60,36 @@ const char *hf_node_type_text(enum hf_node_type t);
 uint32_t hf_mode_from_stat(mode_t m);
 mode_t hf_mode_perm(uint32_t mode); /* rwx bits, setuid, setgid, sticky */
 
-/* Ten or eleven characters as Go prints a FileMode: "-rw-r--r--", "drwxr-xr-x", "Lrwxrwxrwx". */
+/*
+ * As Go prints a FileMode: "-rw-r--r--", "drwxr-xr-x", "Lrwxrwxrwx"; ten or eleven characters, or
+ * more when a hostile mode has several types.
+ */
 struct hf_mode_text {
-	char s[16];
+	char s[24];
 };
 struct hf_mode_text hf_mode_text(uint32_t mode);
 
 /* Appends the JSON object of a node. */
 void hf_node_add(struct hf_buf *out, const struct hf_node *n);
 
-/* Storage that a decoded node points into; reset for every node. */
+/*
+ * Storage that a decoded node points into; reset for every node. Each buffer moves to a file when
+ * it is large, so that the node of a huge file costs no memory.
+ */
 struct hf_node_store {
 	struct hf_buf text;    /* decoded strings and xattr values */
 	struct hf_buf content; /* ids */
 	struct hf_buf xattrs;  /* struct hf_xattr */
 };
+#define HF_NODE_STORE_MAX ((size_t)UINT32_MAX)
 
 void hf_node_store_init(struct hf_node_store *s);
 void hf_node_store_clear(struct hf_node_store *s);
 
 /*
- * Reads one node at the reader's place. The node is valid until `s` is used again and as long as
- * the input. Errors stick to the reader, as always.
+ * Reads one node at the reader's place, whose scratch buffer must be s->text. The node is valid
+ * until `s` is used again and as long as the input. Errors stick to the reader, as always; then
+ * the node is not to be looked at.
  */
 void hf_node_read(struct hf_json *j, struct hf_node_store *s, struct hf_node *out);
 
