@@ -15,32 +15,50 @@ hf_id_hex(const struct hf_id *id)
 	return h;
 }
 
-static int
-nibble(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+/* The value of a hex digit, with bit 4 set; 0: it is not one. */
+static const uint8_t hex_value[256] = {
+	['0'] = 16,
+	['1'] = 17,
+	['2'] = 18,
+	['3'] = 19,
+	['4'] = 20,
+	['5'] = 21,
+	['6'] = 22,
+	['7'] = 23,
+	['8'] = 24,
+	['9'] = 25,
+	['a'] = 26,
+	['b'] = 27,
+	['c'] = 28,
+	['d'] = 29,
+	['e'] = 30,
+	['f'] = 31,
+	['A'] = 26,
+	['B'] = 27,
+	['C'] = 28,
+	['D'] = 29,
+	['E'] = 30,
+	['F'] = 31,
+};
 
+/* Without a branch per digit: an index holds millions of ids. */
 bool
 hf_id_parse(struct hf_str s, struct hf_id *out)
 {
 	struct hf_id id;
+	uint8_t all = 16;
 
 	if (s.len != HF_ID_HEX)
 		return false;
 	for (size_t i = 0; i < HF_ID_LEN; i++) {
-		int hi = nibble(s.p[2 * i]), lo = nibble(s.p[2 * i + 1]);
+		uint8_t hi = hex_value[(uint8_t)s.p[2 * i]];
+		uint8_t lo = hex_value[(uint8_t)s.p[2 * i + 1]];
 
-		if ((hi | lo) < 0)
-			return false;
-		id.b[i] = (uint8_t)(hi << 4 | lo);
+		all &= hi & lo;
+		id.b[i] = (uint8_t)(hi << 4 | (lo & 15));
 	}
+	if (all != 16)
+		return false;
 	*out = id;
 	return true;
 }

@@ -33,10 +33,18 @@ struct hf_json {
 	const char *error;      /* static text of the first error, or NULL */
 	size_t error_off;       /* where, in bytes from the start */
 	unsigned depth;
-	bool is_first; /* nothing has been read in the innermost object or array */
+	bool is_first;    /* nothing has been read in the innermost object or array */
+	bool is_null;     /* the object or array that was entered last is a null */
+	bool is_prepared; /* scratch has the size that it keeps */
 };
 
-/* `in` and `scratch` outlive the reader; the maximum of `scratch` bounds decoded strings. */
+/*
+ * `in` and `scratch` outlive the reader. Strings that must be decoded go to `scratch`, all of them
+ * together up to its maximum. So that it never moves under earlier slices, the first of them
+ * reserves the whole: three times the rest of the input, or the maximum if that is less. A caller
+ * who is done with the slices may hf_buf_reset() it between two values, and then a modest maximum
+ * does for a document of any size. Nobody else may append to it while slices are in use.
+ */
 void hf_json_init(struct hf_json *j, struct hf_bytes in, struct hf_buf *scratch);
 
 enum hf_json_kind {
@@ -67,8 +75,16 @@ void hf_json_array(struct hf_json *j);
 /* True when another element follows, which must be read or skipped. False: the array has ended. */
 bool hf_json_item(struct hf_json *j);
 
+bool hf_json_key_folds_(struct hf_str key, const char *name);
+
 /* Case-insensitive for ASCII letters, as Go matches field names. */
-bool hf_json_key_is(struct hf_str key, const char *name);
+static inline bool
+hf_json_key_is(struct hf_str key, const char *name)
+{
+	size_t n = strlen(name);
+
+	return key.len == n && (memcmp(key.p, name, n) == 0 || hf_json_key_folds_(key, name));
+}
 
 /*
  * Values. `null` gives the zero value. A string slice is valid as long as input and scratch; a

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/time.h"
+
+enum {
+	DAY_S = 86400,
+	/*
+	 * The offset is kept for blocks of 2^17 seconds, a day and a half, and only for blocks
+	 * that begin and end with the same one. A block would have to hold two changes for that
+	 * to be wrong; the closest that any zone of the tz database has are four days apart.
+	 */
+	BLOCK_SHIFT = 17,
+	CACHE_LEN = 128, /* blocks, half a year */
+};
+
+struct block {
+	int64_t n;
+	int32_t zone_s;
+	bool is_set;
+};
+
+static int32_t
+zone_of(int64_t sec)
+{
+	time_t t = (time_t)sec;
+	struct tm tm;
+
+	/* Go cannot read an offset of a day or more; only a made-up TZ has one. */
+	if (t != sec || localtime_r(&t, &tm) == NULL || labs(tm.tm_gmtoff) >= DAY_S)
+		return 0;
+	return (int32_t)tm.tm_gmtoff;
+}
+
+/* A file has three times that are rarely close together, hence a table and not one block. */
+static int32_t
+zone_cached(int64_t sec)
+{
+	static _Thread_local struct block cache[CACHE_LEN];
+	int64_t n = sec >> BLOCK_SHIFT;
+	struct block *b = &cache[(uint64_t)n % CACHE_LEN];
+
+	if (b->is_set && b->n == n)
+		return b->zone_s;
+	int64_t first = n * (1 << BLOCK_SHIFT);
+	int32_t zone_s = zone_of(first);
+
+	if (zone_of(first + (1 << BLOCK_SHIFT) - 1) != zone_s)
+		return zone_of(sec);
+	*b = (struct block){n, zone_s, true};
+	return zone_s;
+}
+
+struct hf_time
+hf_time_local(struct timespec ts)
+{
+	return (struct hf_time){
+		ts.tv_sec, (uint32_t)ts.tv_nsec, zone_cached((int64_t)ts.tv_sec)};
+}
+
+struct hf_time
+hf_time_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return hf_time_local(ts);
+}
+
+double
+hf_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static bool
+is_leap(int64_t year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/*
+ * Days are counted in years that begin in March, so that the leap day comes last, and in eras of
+ * 400 years, which are all of the same length. Day 0 of era 0 is 0000-03-01; 719,468 days later
+ * is 1970-01-01.
+ */
+enum { ERA_DAYS = 146097, EPOCH_DAYS = 719468 };
+
+static int64_t
+days_of_date(int64_t year, int month, int day)
+{
+	int64_t y = month > 2 ? year : year - 1;
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t in_era = y - era * 400;
+	int64_t in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+
+	return era * ERA_DAYS + in_era * 365 + in_era / 4 - in_era / 100 + in_year - EPOCH_DAYS;
+}
+
+static void
+date_of_days(int64_t days, int64_t *year, int *month, int *day)
+{
+	days += EPOCH_DAYS;
+	int64_t era = (days >= 0 ? days : days - (ERA_DAYS - 1)) / ERA_DAYS;
+	int64_t d = days - era * ERA_DAYS;
+	int64_t y = (d - d / 1460 + d / 36524 - d / (ERA_DAYS - 1)) / 365;
+
+	d -= y * 365 + y / 4 - y / 100;
+	int64_t m = (5 * d + 2) / 153;
+
+	*day = (int)(d - (153 * m + 2) / 5 + 1);
+	*month = (int)(m < 10 ? m + 3 : m - 9);
+	*year = y + era * 400 + (*month <= 2);
+}
+
+static char *
+put2(char *p, int v)
+{
+	*p++ = (char)('0' + v / 10);
+	*p++ = (char)('0' + v % 10);
+	return p;
+}
+
+static char *
+put_fraction(char *p, uint32_t nsec)
+{
+	if (nsec == 0)
+		return p;
+	size_t n = 9;
+
+	for (; nsec % 10 == 0; nsec /= 10)
+		n--;
+	*p++ = '.';
+	for (size_t i = n; i-- > 0; nsec /= 10)
+		p[i] = (char)('0' + nsec % 10);
+	return p + n;
+}
+
+static char *
+put_zone(char *p, int32_t zone_s)
+{
+	if (zone_s == 0) {
+		*p++ = 'Z';
+		return p;
+	}
+	int minutes = zone_s / 60;
+
+	*p++ = minutes < 0 ? '-' : '+';
+	if (minutes < 0)
+		minutes = -minutes;
+	p = put2(p, minutes / 60);
+	*p++ = ':';
+	return put2(p, minutes % 60);
+}
+
+void
+hf_time_add(struct hf_buf *out, const struct hf_time *t)
+{
+	char text[40], *p = text;
+	int32_t zone_s = t->zone_s <= -DAY_S || t->zone_s >= DAY_S ? 0 : t->zone_s;
+	int64_t days = t->sec / DAY_S;
+	int64_t clock_s = t->sec % DAY_S + zone_s;
+	int64_t year;
+	int month, day;
+
+	for (; clock_s < 0; clock_s += DAY_S)
+		days--;
+	for (; clock_s >= DAY_S; clock_s -= DAY_S)
+		days++;
+	date_of_days(days, &year, &month, &day);
+	year = year < 0 ? 0 : year > 9999 ? 9999 : year;
+	if (month == 2 && day == 29 && !is_leap(year)) {
+		month = 3;
+		day = 1;
+	}
+	p = put2(put2(p, (int)year / 100), (int)year % 100);
+	*p++ = '-';
+	p = put2(p, month);
+	*p++ = '-';
+	p = put2(p, day);
+	*p++ = 'T';
+	p = put2(p, (int)clock_s / 3600);
+	*p++ = ':';
+	p = put2(p, (int)clock_s / 60 % 60);
+	*p++ = ':';
+	p = put2(p, (int)clock_s % 60);
+	p = put_zone(put_fraction(p, t->nsec), zone_s);
+	hf_buf_add(out, text, (size_t)(p - text));
+}
+
+/* What is still to be read; every step takes its part or says no. */
+static bool
+take(struct hf_str *s, char c)
+{
+	if (s->len == 0 || s->p[0] != c)
+		return false;
+	s->p++;
+	s->len--;
+	return true;
+}
+
+static bool
+is_digit(struct hf_str s, size_t i)
+{
+	return i < s.len && s.p[i] >= '0' && s.p[i] <= '9';
+}
+
+static bool
+take_number(struct hf_str *s, size_t digits, int max, int *out)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < digits; i++) {
+		if (!is_digit(*s, i))
+			return false;
+		v = v * 10 + (s->p[i] - '0');
+	}
+	s->p += digits;
+	s->len -= digits;
+	*out = v;
+	return v <= max;
+}
+
+/* A point that no digit follows is not a fraction; then the zone will not be found there. */
+static uint32_t
+take_fraction(struct hf_str *s)
+{
+	uint32_t v = 0, unit = 100000000;
+	size_t i = 1;
+
+	if (s->len == 0 || (s->p[0] != '.' && s->p[0] != ',') || !is_digit(*s, 1))
+		return 0;
+	for (; is_digit(*s, i); i++) {
+		v += (uint32_t)(s->p[i] - '0') * unit;
+		unit /= 10;
+	}
+	s->p += i;
+	s->len -= i;
+	return v;
+}
+
+static bool
+take_zone(struct hf_str *s, int32_t *zone_s)
+{
+	int hours, minutes, sign = 1;
+
+	*zone_s = 0;
+	if (take(s, 'Z'))
+		return true;
+	if (take(s, '-'))
+		sign = -1;
+	else if (!take(s, '+'))
+		return false;
+	/* Go takes 24 hours and 60 minutes, because there are programs that write them. */
+	if (!take_number(s, 2, 24, &hours) || !take(s, ':') || !take_number(s, 2, 60, &minutes))
+		return false;
+	*zone_s = sign * (hours * 3600 + minutes * 60);
+	return true;
+}
+
+bool
+hf_time_parse(struct hf_str s, struct hf_time *out)
+{
+	static const uint8_t month_days[] = {0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	int year, month, day, hour, minute, second;
+	struct hf_time t;
+
+	if (!take_number(&s, 4, 9999, &year) || !take(&s, '-') ||
+		!take_number(&s, 2, 12, &month) || !take(&s, '-') ||
+		!take_number(&s, 2, 31, &day) || !take(&s, 'T'))
+		return false;
+	/* Go takes one digit for the hour; not for the rest. */
+	if (!take_number(&s, is_digit(s, 1) ? 2 : 1, 23, &hour) || !take(&s, ':') ||
+		!take_number(&s, 2, 59, &minute) || !take(&s, ':') ||
+		!take_number(&s, 2, 59, &second))
+		return false;
+	t.nsec = take_fraction(&s);
+	if (!take_zone(&s, &t.zone_s) || s.len != 0)
+		return false;
+	if (month == 0 || day == 0 || day > month_days[month] ||
+		(month == 2 && day == 29 && !is_leap(year)))
+		return false;
+	t.sec = days_of_date(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second -
+		t.zone_s;
+	*out = t;
+	return true;
+}
