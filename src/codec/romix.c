@@ -21,21 +21,21 @@ struct quad {
 #define NAME(x) x##_1
 #define TARGET
 #define DIAG(v, a, b, c, d) __builtin_shufflevector(v, v, a, b, c, d)
-#include "codec/romix_lanes.h"
+#include "codec/romix_lanes.inc"
 
 #if defined(__x86_64__)
 #define LANES               1
 #define NAME(x)             x##_1r
 #define TARGET              __attribute__((target("avx512vl")))
 #define DIAG(v, a, b, c, d) __builtin_shufflevector(v, v, a, b, c, d)
-#include "codec/romix_lanes.h"
+#include "codec/romix_lanes.inc"
 
 #define LANES   2
 #define NAME(x) x##_2
 #define TARGET  __attribute__((target("avx2")))
 #define DIAG(v, a, b, c, d)                                                                    \
 	__builtin_shufflevector(v, v, a, b, c, d, 4 + a, 4 + b, 4 + c, 4 + d)
-#include "codec/romix_lanes.h"
+#include "codec/romix_lanes.inc"
 
 #define LANES   4
 #define NAME(x) x##_4
@@ -43,7 +43,7 @@ struct quad {
 #define DIAG(v, a, b, c, d)                                                                    \
 	__builtin_shufflevector(v, v, a, b, c, d, 4 + a, 4 + b, 4 + c, 4 + d, 8 + a, 8 + b,    \
 		8 + c, 8 + d, 12 + a, 12 + b, 12 + c, 12 + d)
-#include "codec/romix_lanes.h"
+#include "codec/romix_lanes.inc"
 #endif
 
 typedef void romix_fn(void *x, void *y, struct quad *const *v, uint64_t n, size_t r);
