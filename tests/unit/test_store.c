@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names, places from text, and the wrapper that makes calls go wrong. */
+#include "harness/test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/time.h"
+#include "store/fault.h"
+#include "store/mem.h"
+#include "store/open.h"
+
+static const struct hf_name config = {.kind = HF_CONFIG};
+static const struct hf_name pack = {HF_PACK, {{0xab, 1, 2, 3}}};
+static const struct hf_name lock = {HF_LOCK, {{0xcd}}};
+
+#define ABS "ab01020300000000000000000000000000000000000000000000000000000000"
+
+static struct hf_err *
+put(struct hf_store *s, const struct hf_name *name)
+{
+	return hf_store_put(s, name, hf_str_bytes(hf_str("content")));
+}
+
+TEST(names)
+{
+	struct hf_name name = pack;
+
+	CHECK_STR(hf_name_text(&config).s, "config");
+	CHECK_STR(hf_name_text(&name).s, "data/ab/" ABS);
+	name.kind = HF_KEY;
+	CHECK_STR(hf_name_text(&name).s, "keys/" ABS);
+	name.kind = HF_LOCK;
+	CHECK_STR(hf_name_text(&name).s, "locks/" ABS);
+	name.kind = HF_SNAPSHOT;
+	CHECK_STR(hf_name_text(&name).s, "snapshots/" ABS);
+	name.kind = HF_INDEX;
+	CHECK_STR(hf_name_text(&name).s, "index/" ABS);
+	CHECK_STR(hf_kind_text(HF_INDEX), "index");
+	CHECK_STR(hf_kind_text(HF_SNAPSHOT), "snapshot");
+	CHECK(hf_kind_folder(HF_CONFIG) == NULL);
+}
+
+/* ---- places ---- */
+
+static void
+check_place(const char *url, const char *path)
+{
+	hf_autoptr(hf_store) s = NULL;
+
+	REQUIRE_OK(hf_store_open(url, NULL, 0, &s));
+	CHECK_STR(hf_store_url(s), path);
+	CHECK_EQ(hf_store_connections(s), 2);
+}
+
+TEST(places_that_are_folders)
+{
+	check_place("/nowhere/at all", "/nowhere/at all");
+	check_place("relative", "relative");
+	check_place("./sftp:x", "./sftp:x");
+	check_place("local:/srv/repo", "/srv/repo");
+	check_place("local:relative", "relative");
+	check_place("local:s3:bucket", "s3:bucket");
+	check_place("C:\\Users\\x", "C:\\Users\\x");
+	check_place("s3bucket", "s3bucket");
+	check_place("S3:bucket", "S3:bucket");
+	check_place("unknown:thing", "unknown:thing");
+	check_place("-", "-");
+	check_place("\xff\n", "\xff\n");
+}
+
+TEST(places_that_cannot_be_reached)
+{
+	static const char *const urls[] = {"sftp:user@host:/repo",
+		"rest:https://u:secret@host/", "s3:https://host/bucket", "rclone:remote:x",
+		"b2:bucket:x", "gs:bucket:/x", "azure:container:/x", "swift:container:/x",
+		"sftp:", "sftp://host//repo"};
+
+	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+		struct hf_store *s = NULL;
+		char scheme[16];
+		struct hf_err *e = hf_store_open(urls[i], NULL, 0, &s);
+
+		snprintf(
+			scheme, sizeof scheme, "%.*s", (int)strcspn(urls[i], ":") + 1, urls[i]);
+		REQUIRE(e != NULL);
+		CHECK(strstr(hf_err_text(e), "local folders only") != NULL);
+		CHECK(strstr(hf_err_text(e), "secret") == NULL);
+		CHECK(strncmp(hf_err_text(e), scheme, strlen(scheme)) == 0);
+		CHECK_ERR(e, HF_EINVAL);
+		CHECK(s == NULL);
+	}
+	struct hf_store *s = NULL;
+	CHECK_ERR(hf_store_open("", NULL, 0, &s), HF_EINVAL);
+	CHECK_ERR(hf_store_open("local:", NULL, 0, &s), HF_EINVAL);
+}
+
+static struct hf_err *
+open_with(const char *key, const char *value, struct hf_store **out)
+{
+	return hf_store_open("/nowhere", &(struct hf_option){key, value}, 1, out);
+}
+
+TEST(options)
+{
+	struct hf_store *s = NULL;
+
+	REQUIRE_OK(open_with("local.connections", "7", &s));
+	CHECK_EQ(hf_store_connections(s), 7);
+	hf_store_free(hf_steal(s));
+	REQUIRE_OK(open_with("local.connections", "1000", &s));
+	hf_store_free(hf_steal(s));
+
+	static const char *const bad[] = {"0", "", "-1", "+1", "1001", "4294967297",
+		"99999999999999999999", "2x", " 2", "2.0"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		CHECK_ERR_TEXT(open_with("local.connections", bad[i], &s), HF_EINVAL,
+			"local.connections");
+	CHECK_ERR_TEXT(
+		open_with("local.foo", "1", &s), HF_EINVAL, "option local.foo is not known");
+	CHECK_ERR_TEXT(
+		open_with("moon.phase", "1", &s), HF_EINVAL, "option moon.phase is not known");
+	CHECK_ERR_TEXT(open_with("fault.plan", "?", &s), HF_EINVAL, "option fault.plan: ");
+	CHECK(s == NULL);
+}
+
+TEST(options_given_twice)
+{
+	struct hf_option o[2] = {{"local.connections", "3"}, {"local.connections", "3"}};
+	struct hf_store *s = NULL;
+
+	REQUIRE_OK(hf_store_open("/nowhere", o, 2, &s));
+	hf_store_free(hf_steal(s));
+	o[1].value = "4";
+	CHECK_ERR_TEXT(hf_store_open("/nowhere", o, 2, &s), HF_EINVAL, "twice");
+}
+
+TEST(a_plan_as_option)
+{
+	hf_autofree char *path = NULL;
+	struct hf_option o = {"fault.plan", "fail@2:fatal"};
+	hf_autoptr(hf_store) s = NULL;
+
+	REQUIRE(asprintf(&path, "%s/repo", test_tmpdir()) > 0);
+	REQUIRE_OK(hf_store_open(path, &o, 1, &s));
+	CHECK_OK(put(s, &config));
+	CHECK_ERR_TEXT(
+		put(s, &pack), HF_EFATAL, "saving pack ab010203: injected fault at call 2");
+	CHECK_OK(put(s, &pack));
+}
+
+/* ---- faults ---- */
+
+static struct hf_store *
+faulty(const char *text)
+{
+	struct hf_fault_plan plan;
+
+	REQUIRE_OK(hf_fault_parse(text, &plan));
+	return hf_store_fault(hf_store_mem(), &plan);
+}
+
+TEST(plans_from_text)
+{
+	struct hf_fault_plan p;
+
+	REQUIRE_OK(hf_fault_parse("fail@7", &p));
+	CHECK_EQ(p.kind, HF_FAULT_FAIL);
+	CHECK_EQ(p.code, HF_EIO);
+	CHECK_EQ(p.first, 7);
+	CHECK(!p.lasts);
+	CHECK_EQ(p.kinds, 0);
+	CHECK_EQ(p.ops, 0);
+	REQUIRE_OK(hf_fault_parse("delay@12+:250", &p));
+	CHECK_EQ(p.kind, HF_FAULT_DELAY);
+	CHECK_EQ(p.first, 12);
+	CHECK(p.lasts);
+	CHECK_EQ(p.delay_ms, 250);
+	REQUIRE_OK(hf_fault_parse("lost@1:pack:put:index:fatal", &p));
+	CHECK_EQ(p.kind, HF_FAULT_LOST);
+	CHECK_EQ(p.code, HF_EFATAL);
+	CHECK_EQ(p.kinds, 1u << HF_PACK | 1u << HF_INDEX);
+	CHECK_EQ(p.ops, 1u << HF_FAULT_PUT);
+
+	static const char *const bad[] = {"", "@", "fail", "fail@", "fail@0", "fail@x",
+		"fail@1x", "fail@-1", "fail@+", "boom@1", "@1", "fail@1::put",
+		"fail@1:nonsense", "fail@1++", "fail@9999999999", "none@1"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		CHECK_ERR(hf_fault_parse(bad[i], &p), HF_EINVAL);
+	CHECK_EQ(p.kind, HF_FAULT_LOST);
+}
+
+TEST(fail_strikes_once)
+{
+	hf_autoptr(hf_store) s = faulty("fail@2");
+	hf_auto(hf_buf) b = HF_BUF_MAX(100);
+
+	CHECK_OK(put(s, &pack));
+	CHECK_ERR_TEXT(hf_store_get(s, &pack, 0, SIZE_MAX, &b), HF_EIO, "at call 2");
+	CHECK_OK(hf_store_get(s, &pack, 0, SIZE_MAX, &b));
+	CHECK_OK(hf_store_del(s, &pack));
+	CHECK_EQ(hf_store_fault_calls(s), 4);
+}
+
+TEST(fail_lasts_and_selects)
+{
+	hf_autoptr(hf_store) s = faulty("fail@2+:pack:put:del");
+
+	CHECK_OK(put(s, &lock));
+	CHECK_OK(put(s, &lock));
+	CHECK_OK(put(s, &pack));
+	CHECK_EQ(hf_store_fault_calls(s), 1);
+	CHECK_ERR(put(s, &pack), HF_EIO);
+	CHECK_ERR(hf_store_del(s, &pack), HF_EIO);
+	CHECK_OK(hf_store_stat(s, &pack, &(uint64_t){0}));
+	CHECK_OK(hf_store_del(s, &lock));
+	CHECK_EQ(hf_store_fault_calls(s), 3);
+}
+
+static struct hf_err *
+count_one(void *arg, const struct hf_name *name, uint64_t size)
+{
+	(void)name, (void)size;
+	++*(size_t *)arg;
+	return NULL;
+}
+
+TEST(lost_answers)
+{
+	hf_autoptr(hf_store) s = faulty("lost@1+");
+	size_t n = 0;
+	uint64_t size = 42;
+
+	CHECK_ERR(put(s, &pack), HF_EIO);
+	CHECK_ERR(hf_store_list(s, HF_PACK, count_one, &n), HF_EIO);
+	CHECK_EQ(n, 1);
+	CHECK_ERR(hf_store_stat(s, &pack, &size), HF_EIO);
+	CHECK_ERR(hf_store_del(s, &pack), HF_EIO);
+	CHECK_ERR(hf_store_del(s, &pack), HF_ENOTFOUND);
+	CHECK_ERR(hf_store_create(s), HF_EIO);
+}
+
+TEST(short_and_flipped)
+{
+	hf_autoptr(hf_store) s = faulty("short@1:get");
+	hf_autoptr(hf_store) flip = faulty("flip@2:get");
+	hf_auto(hf_buf) b = HF_BUF_MAX(100);
+
+	CHECK_OK(put(s, &pack));
+	CHECK_ERR(hf_store_get(s, &pack, 0, SIZE_MAX, &b), HF_ECORRUPT);
+	CHECK_EQ(b.len, 0);
+
+	CHECK_OK(put(flip, &pack));
+	CHECK_OK(hf_store_get(flip, &pack, 0, SIZE_MAX, &b));
+	CHECK_MEM(b.p, "content", 7);
+	CHECK_OK(hf_store_get(flip, &pack, 0, SIZE_MAX, &b));
+	CHECK_MEM(b.p + 7, "conuent", 7);
+	CHECK_EQ(b.len, 14);
+}
+
+TEST(half_a_file_is_left_in_a_folder)
+{
+	hf_autofree char *path = NULL, *half = NULL;
+	struct hf_option o = {"fault.plan", "half@2"};
+	hf_autoptr(hf_store) s = NULL;
+	struct stat st;
+	size_t n = 0;
+
+	REQUIRE(asprintf(&path, "%s/repo", test_tmpdir()) > 0);
+	REQUIRE(asprintf(&half, "%s/data/ab/" ABS "-tmp-1", path) > 0);
+	REQUIRE_OK(hf_store_open(path, &o, 1, &s));
+	CHECK_OK(hf_store_create(s));
+	CHECK_ERR(put(s, &pack), HF_EIO);
+	REQUIRE_EQ(stat(half, &st), 0);
+	CHECK_EQ(st.st_size, 3);
+	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_EQ(n, 0);
+}
+
+TEST(delay)
+{
+	hf_autoptr(hf_store) s = faulty("delay@2:100");
+	double start = hf_clock();
+
+	CHECK_OK(put(s, &pack));
+	CHECK_OK(put(s, &pack));
+	CHECK(hf_clock() - start >= 0.1);
+}
+
+TEST(kill_ends_the_process)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		hf_autoptr(hf_store) s = faulty("kill@2");
+
+		CHECK_OK(put(s, &pack));
+		hf_err_free(put(s, &pack));
+		_exit(0);
+	}
+	REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
