@@ -51,6 +51,13 @@ struct hf_err *hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct h
 	hf_index_bad_fn *on_bad, void *arg) HF_MUST;
 
 /*
+ * Adds the packs that one index file lists, given its JSON. All of it is read before anything is
+ * added. HF_ECORRUPT as above.
+ */
+struct hf_err *hf_index_parse(
+	struct hf_index *ix, struct hf_bytes json, unsigned version) HF_MUST;
+
+/*
  * Finds copy number `nth` (0: the first) of a blob. False: there are not so many. Entries that are
  * identical in everything count once.
  */
@@ -76,6 +83,7 @@ size_t hf_index_packs(struct hf_index *ix);
 bool hf_index_entry(
 	struct hf_index *ix, size_t number, struct hf_blob *blob, struct hf_location *out);
 bool hf_index_pack(struct hf_index *ix, size_t number, struct hf_id *out);
+bool hf_index_find_pack(struct hf_index *ix, const struct hf_id *pack, uint32_t *number);
 
 /*
  * What `check` needs to know and ordinary readers do not: packs that several index files list

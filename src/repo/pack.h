@@ -33,6 +33,7 @@ struct hf_pack_entries {
 };
 
 void hf_pack_entries_clear(struct hf_pack_entries *l);
+void hf_pack_entries_reset(struct hf_pack_entries *l); /* empties it, keeps the memory */
 void hf_pack_entries_add(struct hf_pack_entries *l, const struct hf_pack_entry *e);
 
 /* Appends the plaintext of the header of `entries` to `out`. */
@@ -40,7 +41,8 @@ void hf_pack_header_add(struct hf_buf *out, const struct hf_pack_entries *entrie
 
 /*
  * Reads a header's plaintext; offsets are computed from the lengths and must stay below `blobs`
- * bytes in total. HF_ECORRUPT: unknown type, cut entry, lengths that do not add up to `blobs`.
+ * bytes in total. Replaces what *out holds. HF_ECORRUPT: unknown type, cut entry, lengths that do
+ * not add up to `blobs`.
  */
 struct hf_err *hf_pack_header_parse(
 	struct hf_bytes plain, uint64_t blobs, struct hf_pack_entries *out) HF_MUST;
@@ -53,5 +55,15 @@ struct hf_err *hf_pack_entries_of(
 	struct hf_aead *aead, struct hf_bytes file, struct hf_pack_entries *out) HF_MUST;
 struct hf_err *hf_pack_entries_load(struct hf_repo *repo, struct hf_aead *aead,
 	const struct hf_id *pack, uint64_t size, struct hf_pack_entries *out) HF_MUST;
+
+/*
+ * The steps of the above. The length of the sealed header from the last four bytes of a file of
+ * `size` bytes, checked against every limit; and the entries, when `tail` is the end of the file
+ * with the whole header in it (HF_EINVAL: it is not).
+ */
+struct hf_err *hf_pack_header_len(
+	const uint8_t last[static 4], uint64_t size, uint32_t *len) HF_MUST;
+struct hf_err *hf_pack_header_open(struct hf_aead *aead, struct hf_bytes tail, uint64_t size,
+	struct hf_pack_entries *out) HF_MUST;
 
 #endif

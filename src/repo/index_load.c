@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All index files of a repository into one index, several at a time. */
+#include <pthread.h>
+
+#include "base/group.h"
+#include "repo/index.h"
+
+enum { MAX_LOADERS = 16 };
+
+struct loader {
+	struct hf_repo *repo;
+	struct hf_index *ix;
+	struct hf_stop *stop; /* the caller's wish, may be NULL */
+	struct hf_id *files;
+	size_t n;
+	atomic_size_t next;
+	struct hf_stop failed; /* a sibling's */
+
+	pthread_mutex_t bad_lock; /* one call of on_bad at a time */
+	hf_index_bad_fn *on_bad;
+	void *arg;
+};
+
+static struct hf_err *
+load_file(struct loader *l, const struct hf_id *file)
+{
+	hf_auto(hf_buf) json = HF_BUF_SPOOL(HF_MAX_INDEX_FILE);
+	struct hf_name name = {HF_INDEX, *file};
+
+	HF_TRY(hf_repo_load(l->repo, &name, &json));
+	return hf_err_in(
+		hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version),
+		"index %s", hf_id_hex(file).s);
+}
+
+static struct hf_err *
+load_files(void *arg)
+{
+	struct loader *l = arg;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&l->next, 1)) < l->n) {
+		HF_TRY(hf_stop_check(l->stop));
+		HF_TRY(hf_stop_check(&l->failed));
+		struct hf_err *e = load_file(l, &l->files[i]);
+		if (e == NULL)
+			continue;
+		if (l->on_bad == NULL)
+			return e;
+		pthread_mutex_lock(&l->bad_lock);
+		l->on_bad(l->arg, &l->files[i], e);
+		pthread_mutex_unlock(&l->bad_lock);
+	}
+	return NULL;
+}
+
+static void
+stop_loading(void *arg)
+{
+	hf_stop_set(&((struct loader *)arg)->failed);
+}
+
+static struct hf_err *
+run_loaders(struct loader *l, size_t n_threads)
+{
+	hf_autoptr(hf_group) g = hf_group_new(stop_loading, l);
+
+	for (size_t i = 0; i < n_threads; i++)
+		HF_TRY(hf_group_go(g, "index", load_files, l));
+	return hf_group_wait(g);
+}
+
+struct hf_err *
+hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct hf_stop *stop,
+	hf_index_bad_fn *on_bad, void *arg)
+{
+	hf_autofree struct hf_id *files = NULL;
+	struct loader l = {.repo = repo, .ix = ix, .stop = stop, .on_bad = on_bad, .arg = arg};
+	size_t n_threads = hf_store_connections(hf_repo_store(repo));
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	HF_TRY(hf_err_in(
+		hf_repo_list(repo, HF_INDEX, &files, NULL, &l.n), "listing index files"));
+	l.files = files;
+	if (cpus > 0 && (size_t)cpus > n_threads)
+		n_threads = (size_t)cpus;
+	if (n_threads > MAX_LOADERS)
+		n_threads = MAX_LOADERS;
+	if (n_threads > l.n)
+		n_threads = l.n;
+	pthread_mutex_init(&l.bad_lock, NULL);
+	struct hf_err *e = run_loaders(&l, n_threads);
+	pthread_mutex_destroy(&l.bad_lock);
+	return e;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sealed bytes come into a buffer that is used again for every blob; the plaintext is written
+ * straight to where the caller wants it.
+ */
+#include "repo/reader.h"
+
+#include "codec/sha256.h"
+
+/*
+ * The most that one byte of zstd can become: a block of four bytes can stand for 128 KiB. An
+ * announced length beyond that is a lie for which no memory is set aside.
+ */
+enum { MAX_EXPANSION = 32 << 10 };
+
+struct hf_reader {
+	struct hf_repo *repo; /* borrowed */
+	struct hf_index *ix;  /* borrowed */
+	struct hf_aead *aead;
+	struct hf_zstd *zstd;
+	struct hf_buf sealed;
+};
+
+struct hf_reader *
+hf_reader_new(struct hf_repo *repo, struct hf_index *ix)
+{
+	struct hf_reader *r = hf_new(struct hf_reader);
+
+	r->repo = repo;
+	r->ix = ix;
+	r->aead = hf_aead_new(hf_repo_key(repo));
+	r->zstd = hf_zstd_new(HF_COMPRESS_AUTO);
+	r->sealed = (struct hf_buf)HF_BUF_SPOOL(UINT32_MAX);
+	return r;
+}
+
+void
+hf_reader_free(struct hf_reader *r)
+{
+	if (r == NULL)
+		return;
+	hf_aead_free(r->aead);
+	hf_zstd_free(r->zstd);
+	hf_buf_clear(&r->sealed);
+	free(r);
+}
+
+struct hf_aead *
+hf_reader_aead(struct hf_reader *r)
+{
+	return r->aead;
+}
+
+/* Writes the plaintext behind the content of `out`, which has room for it. */
+static struct hf_err *
+open_to(struct hf_reader *r, uint8_t *sealed, uint32_t length, uint32_t raw_length, uint8_t *to)
+{
+	struct hf_bytes in = {sealed, length};
+	uint8_t *packed = sealed + HF_SEAL_OVERHEAD / 2;
+
+	if (!hf_aead_open(r->aead, in, raw_length != 0 ? packed : to))
+		return hf_err(HF_ECORRUPT, "ciphertext verification failed");
+	if (raw_length == 0)
+		return NULL;
+	in = (struct hf_bytes){packed, length - HF_SEAL_OVERHEAD};
+	return hf_err_in(hf_zstd_unpack(r->zstd, in, to, raw_length), "decompressing");
+}
+
+struct hf_err *
+hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
+	uint32_t length, uint32_t raw_length, struct hf_buf *out)
+{
+	if (length < HF_SEAL_OVERHEAD)
+		return hf_err(HF_ECORRUPT, "%u bytes are too few to be sealed", length);
+	size_t n = raw_length != 0 ? raw_length : length - HF_SEAL_OVERHEAD;
+
+	if (n / MAX_EXPANSION > length)
+		return hf_err(HF_ECORRUPT,
+			"decompressing: %u bytes cannot have the announced length %u", length,
+			raw_length);
+	HF_TRY(hf_buf_reserve(out, n));
+	HF_TRY(open_to(r, sealed, length, raw_length, out->p + out->len));
+	struct hf_id id = hf_sha256((struct hf_bytes){out->p + out->len, n});
+	if (!hf_id_eq(&id, &blob->id))
+		return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&id).s);
+	out->len += n;
+	return NULL;
+}
+
+/* Reads and opens one copy. */
+static struct hf_err *
+read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
+	struct hf_buf *out)
+{
+	struct hf_name name = {HF_PACK, at->pack};
+
+	hf_buf_reset(&r->sealed);
+	HF_TRY(hf_store_get(hf_repo_store(r->repo), &name, at->offset, at->length, &r->sealed));
+	return hf_reader_open(r, blob, r->sealed.p, at->length, at->raw_length, out);
+}
+
+struct hf_err *
+hf_reader_blob(struct hf_reader *r, const struct hf_blob *blob, struct hf_buf *out)
+{
+	struct hf_err *first = NULL;
+	struct hf_location at;
+	size_t len = out->len;
+
+	for (unsigned i = 0; hf_index_find(r->ix, blob, i, &at); i++) {
+		struct hf_err *e = read_copy(r, blob, &at, out);
+
+		if (e == NULL) {
+			hf_err_free(first);
+			return NULL;
+		}
+		out->len = len;
+		e = hf_err_in(e, "%s blob %s in pack %s", hf_blob_type_text(blob->type),
+			hf_id_hex(&blob->id).s, hf_id_hex(&at.pack).s);
+		if (first == NULL)
+			first = e;
+		else
+			hf_err_free(e);
+	}
+	if (first == NULL)
+		return hf_err(HF_ENOTFOUND, "%s blob %s is not in the index",
+			hf_blob_type_text(blob->type), hf_id_hex(&blob->id).s);
+	return first;
+}
