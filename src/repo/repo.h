@@ -87,6 +87,14 @@ struct hf_err *hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_b
 	struct hf_id *id) HF_MUST;
 
 /*
+ * The first half of hf_repo_save(), for who must know the name (the SHA-256 of `out`) before
+ * anything is stored: sets `out` to the sealed form of `plain`. HF_EFATAL: the proof failed, or
+ * the file would be too large to be read again.
+ */
+struct hf_err *hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain,
+	struct hf_buf *out) HF_MUST;
+
+/*
  * All ids of one kind, sorted. *out is the caller's array of *n ids. `sizes` may be NULL, else it
  * receives the caller's array of file sizes in the same order.
  */
@@ -94,10 +102,14 @@ struct hf_err *hf_repo_list(struct hf_repo *repo, enum hf_kind kind, struct hf_i
 	uint64_t **sizes, size_t *n) HF_MUST;
 
 /*
- * The one id of that kind that begins with `prefix` (hex digits). HF_ENOTFOUND: none.
- * HF_EINVAL: more than one.
+ * The one id of that kind that begins with `prefix` (lower-case hex digits). A whole id is taken as
+ * it is, without looking whether there is such a file. HF_ENOTFOUND: none. HF_EINVAL: more than one.
  */
 struct hf_err *hf_repo_resolve(
 	struct hf_repo *repo, enum hf_kind kind, const char *prefix, struct hf_id *out) HF_MUST;
+
+/* The same among `n` ids that are known already. */
+struct hf_err *hf_ids_resolve(
+	const struct hf_id *ids, size_t n, const char *prefix, struct hf_id *out) HF_MUST;
 
 #endif

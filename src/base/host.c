@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names come from the kernel and from the system's user database (files, LDAP, ...). */
+#include "base/host.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+char *
+hf_host_name(void)
+{
+	char name[256] = "";
+
+	if (gethostname(name, sizeof name - 1) != 0)
+		name[0] = '\0';
+	return hf_str_dup(hf_str(name));
+}
+
+char *
+hf_user_name(uid_t uid)
+{
+	hf_auto(hf_buf) room = HF_BUF_MAX(1 << 20);
+	hf_auto(hf_buf) digits = HF_BUF_MAX(32);
+	struct passwd pw, *found = NULL;
+
+	for (size_t n = 1024; n <= room.max; n *= 2) {
+		hf_autoptr(hf_err) e = hf_buf_resize(&room, n);
+
+		if (e != NULL || getpwuid_r(uid, &pw, (char *)room.p, n, &found) != ERANGE)
+			break;
+	}
+	if (found != NULL && found->pw_name != NULL && found->pw_name[0] != '\0')
+		return hf_str_dup(hf_str(found->pw_name));
+	hf_buf_addf(&digits, "%lu", (unsigned long)uid);
+	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&digits)));
+}

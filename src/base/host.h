@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What this host and its users are called: for people who read a snapshot, a key or a lock. */
+#ifndef HF_BASE_HOST_H
+#define HF_BASE_HOST_H
+
+#include <sys/types.h>
+
+/* The name of this host, "" if it has none. The caller frees it. Any thread. */
+char *hf_host_name(void);
+
+/* The account name of `uid`, or its number in digits. The caller frees it. Any thread. */
+char *hf_user_name(uid_t uid);
+
+#endif

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making and opening a repository, and its whole files: sealed on the way in, proven on the way out. */
+#include "repo/repo.h"
+
+#include "base/host.h"
+#include "base/io.h"
+#include "codec/json.h"
+#include "codec/quote.h"
+#include "codec/sha256.h"
+#include "repo/key.h"
+#include "repo/raw.h"
+
+enum {
+	DEFAULT_PACK_SIZE = 16 << 20,
+	MIN_PACK_SIZE = 4 << 20,
+	MAX_PACK_SIZE = 128 << 20,
+	COMPRESSED = 2, /* the first byte of a compressed file; plain JSON begins otherwise */
+};
+
+struct hf_repo {
+	struct hf_store *store; /* owned */
+	struct hf_repo_options options;
+	char *key_hint; /* owned; options.key_hint points to it */
+	struct hf_key key;
+	struct hf_id key_id;
+	struct hf_config config;
+};
+
+/* Takes `store`, also on failure. */
+static struct hf_err *
+repo_new(struct hf_store *store, const struct hf_repo_options *options, struct hf_repo **out)
+{
+	hf_autoptr(hf_repo) repo = hf_new(struct hf_repo);
+
+	repo->store = store;
+	if (options != NULL)
+		repo->options = *options;
+	if (repo->options.key_hint != NULL)
+		repo->key_hint = hf_str_dup(hf_str(repo->options.key_hint));
+	repo->options.key_hint = repo->key_hint;
+	if (repo->options.pack_size == 0)
+		repo->options.pack_size = DEFAULT_PACK_SIZE;
+	if (repo->options.pack_size < MIN_PACK_SIZE)
+		return hf_err(HF_EINVAL, "pack size is too small, the minimum is 4 MiB");
+	if (repo->options.pack_size > MAX_PACK_SIZE)
+		return hf_err(HF_EINVAL, "pack size is too large, the maximum is 128 MiB");
+	*out = hf_steal(repo);
+	return NULL;
+}
+
+void
+hf_repo_free(struct hf_repo *repo)
+{
+	if (repo == NULL)
+		return;
+	hf_store_free(repo->store);
+	hf_key_clear(&repo->key);
+	free(repo->key_hint);
+	free(repo);
+}
+
+struct hf_store *
+hf_repo_store(const struct hf_repo *repo)
+{
+	return repo->store;
+}
+
+const struct hf_config *
+hf_repo_config(const struct hf_repo *repo)
+{
+	return &repo->config;
+}
+
+const struct hf_repo_options *
+hf_repo_opts(const struct hf_repo *repo)
+{
+	return &repo->options;
+}
+
+const struct hf_key *
+hf_repo_key(const struct hf_repo *repo)
+{
+	return &repo->key;
+}
+
+const struct hf_id *
+hf_repo_key_id(const struct hf_repo *repo)
+{
+	return &repo->key_id;
+}
+
+static void
+write_config(struct hf_buf *out, const struct hf_config *c)
+{
+	struct hf_jout o = {.buf = out};
+	hf_auto(hf_buf) poly = HF_BUF_MAX(32);
+
+	hf_buf_addf(&poly, "%llx", (unsigned long long)c->polynomial);
+	hf_jout_object(&o);
+	hf_jout_key(&o, "version");
+	hf_jout_u64(&o, c->version);
+	hf_jout_key(&o, "id");
+	hf_jout_id(&o, &c->id);
+	hf_jout_key(&o, "chunker_polynomial");
+	hf_jout_str(&o, hf_bytes_str(hf_buf_bytes(&poly)));
+	hf_jout_object_end(&o);
+}
+
+static void
+read_polynomial(struct hf_json *j, hf_poly *out)
+{
+	struct hf_str s = hf_json_str(j);
+
+	*out = 0;
+	if (s.len == 0 || s.len > 16)
+		return; /* 0 is no valid polynomial, which the caller says */
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+						   : -1;
+
+		if (digit < 0) {
+			*out = 0;
+			return;
+		}
+		*out = *out << 4 | (hf_poly)digit;
+	}
+}
+
+static struct hf_err *
+parse_config(struct hf_bytes json, struct hf_config *out)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	struct hf_config c = {0};
+	struct hf_json j;
+	struct hf_str key;
+
+	hf_json_init(&j, json, &scratch);
+	hf_json_object(&j);
+	while (hf_json_key(&j, &key)) {
+		if (hf_json_key_is(key, "version"))
+			c.version = (unsigned)hf_json_u64(&j, UINT32_MAX);
+		else if (hf_json_key_is(key, "id"))
+			c.id = hf_json_id(&j);
+		else if (hf_json_key_is(key, "chunker_polynomial"))
+			read_polynomial(&j, &c.polynomial);
+		else
+			hf_json_skip(&j);
+	}
+	HF_TRY(hf_json_end(&j));
+	if (c.version < 1 || c.version > 2)
+		return hf_err(HF_ECORRUPT, "unsupported repository version %u", c.version);
+	if (!hf_poly_is_valid(c.polynomial))
+		return hf_err(HF_ECORRUPT, "invalid chunker polynomial");
+	*out = c;
+	return NULL;
+}
+
+/* Opens `sealed` in its own memory; *plain is a part of it. */
+static struct hf_err *
+unseal(const struct hf_repo *repo, struct hf_buf *sealed, struct hf_bytes *plain)
+{
+	hf_autoptr(hf_aead) aead = hf_aead_new(&repo->key);
+
+	if (sealed->len < HF_SEAL_OVERHEAD)
+		return hf_err(HF_ECORRUPT, "the file is too short");
+	uint8_t *at = sealed->p + HF_SEAL_OVERHEAD / 2;
+	if (!hf_aead_open(aead, hf_buf_bytes(sealed), at))
+		return hf_err(HF_ECORRUPT, "ciphertext verification failed");
+	*plain = (struct hf_bytes){at, sealed->len - HF_SEAL_OVERHEAD};
+	return NULL;
+}
+
+/* Appends the JSON that `plain`, the plaintext of a file, stands for. */
+static struct hf_err *
+decode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+{
+	bool is_plain = kind == HF_CONFIG || repo->config.version < 2 || plain.len == 0 ||
+			plain.p[0] == '[' || plain.p[0] == '{';
+
+	if (is_plain) {
+		hf_buf_add(out, plain.p, plain.len);
+		return hf_buf_ok(out);
+	}
+	if (plain.p[0] != COMPRESSED)
+		return hf_err(HF_ECORRUPT, "not supported encoding format");
+	hf_autoptr(hf_zstd) zstd = hf_zstd_new(repo->options.compression);
+
+	return hf_zstd_unpack_all(zstd, (struct hf_bytes){plain.p + 1, plain.len - 1}, out);
+}
+
+struct hf_err *
+hf_repo_load(struct hf_repo *repo, const struct hf_name *name, struct hf_buf *out)
+{
+	hf_auto(hf_buf) raw = HF_BUF_SPOOL(hf_raw_max(name->kind));
+	struct hf_bytes plain;
+
+	HF_TRY(hf_raw_load(repo->store, name, &raw));
+	HF_TRY(hf_err_in(unseal(repo, &raw, &plain), "%s", hf_name_text(name).s));
+	return hf_err_in(decode(repo, name->kind, plain, out), "%s", hf_name_text(name).s);
+}
+
+/* The bytes that go into sealed(): 0x02 and zstd in version 2, or the JSON as it is. */
+static struct hf_err *
+encode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+{
+	size_t len;
+
+	if (kind == HF_CONFIG || repo->config.version < 2) {
+		hf_buf_add(out, plain.p, plain.len);
+		return hf_buf_ok(out);
+	}
+	hf_autoptr(hf_zstd) zstd = hf_zstd_new(repo->options.compression);
+
+	HF_TRY(hf_buf_resize(out, 1 + hf_zstd_bound(plain.len)));
+	out->p[0] = COMPRESSED;
+	HF_TRY(hf_zstd_pack(zstd, plain, out->p + 1, &len));
+	out->len = 1 + len;
+	return NULL;
+}
+
+/*
+ * Broken memory or a bug in a library would otherwise be found when the file is needed. The copy
+ * is opened, because opening works in place.
+ */
+static struct hf_err *
+prove(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes sealed,
+	struct hf_bytes plain)
+{
+	hf_auto(hf_buf) copy = HF_BUF_SPOOL(sealed.len);
+	hf_auto(hf_buf) back = HF_BUF_SPOOL(plain.len);
+	struct hf_bytes inner;
+
+	hf_buf_add(&copy, sealed.p, sealed.len);
+	HF_TRY(hf_buf_ok(&copy));
+	HF_TRY(unseal(repo, &copy, &inner));
+	HF_TRY(decode(repo, kind, inner, &back));
+	if (back.len != plain.len || (plain.len > 0 && memcmp(back.p, plain.p, plain.len) != 0))
+		return hf_err(HF_EFATAL, "data mismatch");
+	return NULL;
+}
+
+struct hf_err *
+hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+{
+	hf_auto(hf_buf) inner = HF_BUF_SPOOL(1 + hf_zstd_bound(plain.len));
+	hf_autoptr(hf_aead) aead = hf_aead_new(&repo->key);
+
+	HF_TRY(encode(repo, kind, plain, &inner));
+	HF_TRY(hf_buf_resize(out, inner.len + HF_SEAL_OVERHEAD));
+	hf_aead_seal(aead, hf_buf_bytes(&inner), out->p);
+	if (out->len > hf_raw_max(kind))
+		return hf_err(HF_EFATAL, "the %s is too large: %zu bytes", hf_kind_text(kind),
+			out->len);
+	if (repo->options.no_extra_verify)
+		return NULL;
+	struct hf_err *e = prove(repo, kind, hf_buf_bytes(out), plain);
+	if (e == NULL)
+		return NULL;
+	hf_autoptr(hf_err) cause = e;
+	return hf_err(HF_EFATAL,
+		"proving the %s before it is saved: %s; the memory or the processor of this "
+		"computer may be faulty",
+		hf_kind_text(kind), hf_err_text(cause));
+}
+
+struct hf_err *
+hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_id *id)
+{
+	hf_auto(hf_buf) sealed = HF_BUF_SPOOL(hf_raw_max(kind));
+	struct hf_name name = {.kind = kind};
+
+	HF_TRY(hf_repo_seal(repo, kind, plain, &sealed));
+	if (kind != HF_CONFIG)
+		name.id = hf_sha256(hf_buf_bytes(&sealed));
+	HF_TRY(hf_err_in(hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)),
+		"saving the %s", hf_kind_text(kind)));
+	*id = name.id;
+	return NULL;
+}
+
+static struct hf_err *
+refuse_any(void *arg, const struct hf_name *name, uint64_t size)
+{
+	(void)arg;
+	(void)size;
+	return hf_err(HF_EEXISTS, "repository already contains %ss", hf_kind_text(name->kind));
+}
+
+/*
+ * The config alone is no proof: a store may fail to tell of it, or a retention rule may have
+ * deleted the old files of a repository, which its config and keys are.
+ */
+static struct hf_err *
+check_is_empty(struct hf_store *store)
+{
+	struct hf_name config = {.kind = HF_CONFIG};
+	uint64_t size;
+	struct hf_err *e = hf_store_stat(store, &config, &size);
+
+	if (e == NULL)
+		return hf_err(HF_EEXISTS, "config file already exists");
+	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
+	HF_TRY(hf_store_list(store, HF_KEY, refuse_any, NULL));
+	return hf_store_list(store, HF_SNAPSHOT, refuse_any, NULL);
+}
+
+/* Without its config a key is of no use, but it would keep the next try from succeeding. */
+static void
+undo_key(struct hf_store *store, const struct hf_id *id)
+{
+	struct hf_name key = {HF_KEY, *id}, config = {.kind = HF_CONFIG};
+	uint64_t size;
+	hf_autoptr(hf_err) e = hf_store_stat(store, &config, &size);
+
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+		hf_err_free(hf_store_del(store, &key));
+}
+
+struct hf_err *
+hf_repo_init(struct hf_store *store, const struct hf_secret *password, unsigned version,
+	hf_poly polynomial, const struct hf_repo_options *options, struct hf_repo **out)
+{
+	hf_autoptr(hf_repo) repo = NULL;
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	struct hf_id id;
+
+	HF_TRY(repo_new(store, options, &repo));
+	if (version < 1 || version > 2)
+		return hf_err(HF_EINVAL, "there is no repository version %u", version);
+	repo->config.version = version;
+	repo->config.polynomial = polynomial != 0 ? polynomial : hf_poly_random();
+	if (!hf_poly_is_valid(repo->config.polynomial))
+		return hf_err(HF_EINVAL, "invalid chunker polynomial");
+	hf_random(&repo->config.id, sizeof repo->config.id);
+	hf_key_random(&repo->key);
+
+	HF_TRY(check_is_empty(store));
+	HF_TRY(hf_store_create(store));
+	hf_autofree char *user = hf_user_name(getuid());
+	hf_autofree char *host = hf_host_name();
+	HF_TRY(hf_key_create(store, &repo->key, password, user, host, &repo->key_id));
+	write_config(&json, &repo->config);
+	struct hf_err *e = hf_repo_save(repo, HF_CONFIG, hf_buf_bytes(&json), &id);
+	if (e != NULL) {
+		undo_key(store, &repo->key_id);
+		return e;
+	}
+	*out = hf_steal(repo);
+	return NULL;
+}
+
+static struct hf_err *
+load_config(struct hf_store *store, struct hf_buf *sealed)
+{
+	struct hf_name name = {.kind = HF_CONFIG};
+	struct hf_err *e = hf_store_get(store, &name, 0, SIZE_MAX, sealed);
+
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
+		hf_autoptr(hf_err) cause = e;
+
+		return hf_err(HF_ENOREPO,
+			"repository does not exist: unable to open config file: %s\n"
+			"Is there a repository at the following location?\n%s",
+			hf_err_text(cause), hf_store_url(store));
+	}
+	HF_TRY(hf_err_in(e, "loading the config"));
+	if (sealed->len == 0)
+		return hf_err(HF_ECORRUPT, "config file has zero size, invalid repository?");
+	return NULL;
+}
+
+/* The config first: whether there is a repository at all costs one call, not three. */
+struct hf_err *
+hf_repo_open(struct hf_store *store, const struct hf_secret *password,
+	const struct hf_repo_options *options, struct hf_repo **out)
+{
+	hf_autoptr(hf_repo) repo = NULL;
+	hf_auto(hf_buf) sealed = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	struct hf_bytes json;
+
+	HF_TRY(repo_new(store, options, &repo));
+	HF_TRY(load_config(store, &sealed));
+	HF_TRY(hf_key_search(
+		store, password, repo->options.key_hint, &repo->key, &repo->key_id));
+	HF_TRY(hf_err_in(unseal(repo, &sealed, &json), "config or key %.8s is damaged",
+		hf_id_hex(&repo->key_id).s));
+	HF_TRY(hf_err_in(parse_config(json, &repo->config), "config cannot be loaded"));
+	*out = hf_steal(repo);
+	return NULL;
+}
+
+/* One listed file. */
+struct entry {
+	struct hf_id id;
+	uint64_t size;
+};
+
+static struct hf_err *
+list_add(void *arg, const struct hf_name *name, uint64_t size)
+{
+	struct hf_buf *list = arg;
+	struct entry entry = {name->id, size};
+
+	hf_buf_add(list, &entry, sizeof entry);
+	return hf_buf_ok(list);
+}
+
+static int
+entry_cmp(const void *a, const void *b)
+{
+	return hf_id_cmp(&((const struct entry *)a)->id, &((const struct entry *)b)->id);
+}
+
+/* A hundred million files are 1.6 PB in packs of the default size; no one has that many. */
+static const size_t max_list = 100u * 1000 * 1000 * sizeof(struct entry);
+
+struct hf_err *
+hf_repo_list(struct hf_repo *repo, enum hf_kind kind, struct hf_id **out, uint64_t **sizes,
+	size_t *n)
+{
+	hf_auto(hf_buf) list = HF_BUF_SPOOL(max_list);
+	size_t len = 0;
+
+	HF_TRY(hf_err_in(hf_store_list(repo->store, kind, list_add, &list), "listing %s files",
+		hf_kind_text(kind)));
+	struct entry *entries = (void *)list.p;
+	size_t listed = list.len / sizeof *entries;
+	if (listed > 1)
+		qsort(entries, listed, sizeof *entries, entry_cmp);
+	hf_autofree struct hf_id *ids = calloc(listed + 1, sizeof *ids);
+	hf_autofree uint64_t *all_sizes = calloc(listed + 1, sizeof *all_sizes);
+	if (ids == NULL || all_sizes == NULL)
+		return hf_err(HF_EFATAL, "no memory for a list of %zu files", listed);
+	for (size_t i = 0; i < listed; i++) {
+		/* A server that lists in pages may show a file on two of them. */
+		if (len > 0 && hf_id_eq(&ids[len - 1], &entries[i].id))
+			continue;
+		ids[len] = entries[i].id;
+		all_sizes[len++] = entries[i].size;
+	}
+	*out = hf_steal(ids);
+	if (sizes != NULL)
+		*sizes = hf_steal(all_sizes);
+	*n = len;
+	return NULL;
+}
+
+struct hf_err *
+hf_ids_resolve(const struct hf_id *ids, size_t n, const char *prefix, struct hf_id *out)
+{
+	hf_auto(hf_buf) quoted = HF_BUF_MAX(4096);
+	const struct hf_id *found = NULL;
+	size_t len = strlen(prefix), matches = 0;
+
+	for (size_t i = 0; i < n && len > 0 && len <= HF_ID_HEX; i++) {
+		if (strncmp(hf_id_hex(&ids[i]).s, prefix, len) == 0) {
+			found = &ids[i];
+			matches++;
+		}
+	}
+	if (matches == 1) {
+		*out = *found;
+		return NULL;
+	}
+	hf_quote(&quoted, hf_str(prefix));
+	if (matches > 1)
+		return hf_err(HF_EINVAL, "multiple IDs with prefix \"%.*s\" found",
+			(int)quoted.len, (const char *)quoted.p);
+	return hf_err(HF_ENOTFOUND, "no matching ID found for prefix \"%.*s\"", (int)quoted.len,
+		(const char *)quoted.p);
+}
+
+struct hf_err *
+hf_repo_resolve(struct hf_repo *repo, enum hf_kind kind, const char *prefix, struct hf_id *out)
+{
+	hf_autofree struct hf_id *ids = NULL;
+	size_t n;
+
+	if (hf_id_parse(hf_str(prefix), out))
+		return NULL;
+	HF_TRY(hf_repo_list(repo, kind, &ids, NULL, &n));
+	return hf_ids_resolve(ids, n, prefix, out);
+}
