@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From argv to the command and back to the exit code. The command's name is found first, with the
+ * global options only; then everything is parsed again with the command's own table.
+ */
+#include "cli/cli.h"
+
+#include <locale.h>
+
+#include "cli/fail.h"
+
+enum { HELP_WIDTH = 96 };
+
+static void
+note(void *arg, const char *text)
+{
+	struct hf_cli *cli = arg;
+
+	hf_say_err(cli->out, "%s", text);
+}
+
+/* Matches "key list" against the words "key" and "list". */
+static bool
+matches(const char *name, const struct hf_args *args, size_t *n_words)
+{
+	size_t n = 0;
+
+	while (*name != '\0') {
+		size_t len = strcspn(name, " ");
+
+		if (n >= args->len || strlen(args->v[n]) != len ||
+			memcmp(args->v[n], name, len) != 0)
+			return false;
+		n++;
+		name += len;
+		name += strspn(name, " ");
+	}
+	*n_words = n;
+	return true;
+}
+
+const struct hf_command *
+hf_cli_find(
+	const struct hf_command *const *commands, const struct hf_args *args, size_t *n_words)
+{
+	const struct hf_command *best = NULL;
+	size_t n, best_n = 0;
+
+	for (; *commands != NULL; commands++) {
+		if (matches((*commands)->name, args, &n) && n > best_n) {
+			best = *commands;
+			best_n = n;
+		}
+	}
+	*n_words = best_n;
+	return best;
+}
+
+static void
+overview(struct hf_cli *cli)
+{
+	size_t width = 0;
+
+	hf_say(cli->out, HF_SAY_DATA,
+		"%s keeps many revisions of files and folders in an encrypted repository.\n\n"
+		"Usage:\n  %s [command] [flags]\n\nCommands:",
+		cli->program, cli->program);
+	for (size_t i = 0; cli->commands[i] != NULL; i++)
+		if (!cli->commands[i]->is_hidden && strlen(cli->commands[i]->name) > width)
+			width = strlen(cli->commands[i]->name);
+	for (size_t i = 0; cli->commands[i] != NULL; i++)
+		if (!cli->commands[i]->is_hidden)
+			hf_say(cli->out, HF_SAY_DATA, "  %-*s  %s", (int)width,
+				cli->commands[i]->name, cli->commands[i]->summary);
+}
+
+void
+hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
+
+	if (command == NULL) {
+		overview(cli);
+	} else {
+		hf_buf_addf(&text, "%s\n\n", command->text);
+		hf_buf_addf(&text, "Usage:\n  %s %s%s%s\n", cli->program, command->name,
+			*command->usage != '\0' ? " " : "", command->usage);
+		if (command->n_opts > 0) {
+			struct hf_opts own = {command->opts, command->n_opts, NULL, NULL};
+
+			hf_buf_add_str(&text, "\nFlags:\n");
+			hf_opt_help(&own, HELP_WIDTH, &text);
+		}
+		hf_out_write(cli->out, hf_buf_bytes(&text));
+		hf_buf_reset(&text);
+	}
+	hf_buf_add_str(&text, "\nGlobal flags:\n");
+	hf_opt_help(&cli->global_opts, HELP_WIDTH, &text);
+	hf_out_write(cli->out, hf_buf_bytes(&text));
+	if (command == NULL)
+		hf_say(cli->out, HF_SAY_DATA, "\n\"%s help COMMAND\" explains a command.",
+			cli->program);
+}
+
+static struct hf_err *
+unknown_command(struct hf_cli *cli, const struct hf_args *args)
+{
+	return hf_err(HF_EINVAL, "unknown command \"%s\" for \"%s\"", args->v[0], cli->program);
+}
+
+static struct hf_err *
+find_command(struct hf_cli *cli, int argc, char **argv, size_t *n_words)
+{
+	hf_auto(hf_args) args = {0};
+
+	HF_TRY(hf_opt_parse(&cli->global_opts, 1, argc, argv, true, NULL, NULL, &args));
+	if (args.len > 0) {
+		cli->command = hf_cli_find(cli->commands, &args, n_words);
+		if (cli->command == NULL)
+			return unknown_command(cli, &args);
+	}
+	/* What the first pass put into lists would stand there twice after the second. */
+	hf_opt_clear(&cli->global_opts);
+	memset(cli->global_opts.given, 0, cli->global_opts.n * sizeof(bool));
+	return NULL;
+}
+
+static void
+reset_global(struct hf_cli *cli)
+{
+	cli->global = (struct hf_global){.password_fd = -1};
+	hf_opt_defaults(&cli->global_opts);
+}
+
+/* Options that are understood but change nothing yet. */
+static void
+warn_without_effect(struct hf_cli *cli)
+{
+	if (cli->global.limit_upload > 0 || cli->global.limit_download > 0)
+		hf_say_err(cli->out,
+			"Warning: --limit-upload and --limit-download have no effect "
+			"in this version");
+}
+
+static struct hf_err *
+set_levels(struct hf_cli *cli)
+{
+	const struct hf_global *g = &cli->global;
+	unsigned level = g->is_quiet ? 0 : g->verbose >= 2 ? 3 : g->verbose == 1 ? 2 : 1;
+
+	hf_out_set_level(cli->out, level, g->is_json);
+	if (g->is_quiet && g->verbose > 0)
+		return hf_err(HF_EINVAL,
+			"--quiet and --verbose cannot be specified at the same time");
+	return NULL;
+}
+
+static struct hf_err *
+run(struct hf_cli *cli, int argc, char **argv)
+{
+	hf_auto(hf_args) args = {0}, words = {0};
+	hf_autofree void *opts = NULL;
+	hf_autofree bool *given = NULL;
+	size_t n_words = 0;
+	struct hf_opts tables[2];
+	struct hf_err *e;
+
+	HF_TRY(find_command(cli, argc, argv, &n_words));
+	reset_global(cli);
+	if (cli->command != NULL) {
+		opts = hf_alloc_(1, cli->command->opts_size + 1);
+		given = hf_alloc_(cli->command->n_opts + 1, sizeof *given);
+		cli->own_opts =
+			(struct hf_opts){cli->command->opts, cli->command->n_opts, opts, given};
+		hf_opt_defaults(&cli->own_opts);
+	}
+	/* The command's own letters go first: `forget -H` is not a host. */
+	tables[0] = cli->own_opts;
+	tables[1] = cli->global_opts;
+	e = hf_opt_parse(tables, 2, argc, argv, false, note, cli, &words);
+	if (e == NULL && (cli->global.wants_help || cli->command == NULL)) {
+		hf_cli_help(cli, cli->command);
+		hf_opt_clear(&cli->own_opts);
+		return NULL;
+	}
+	if (e == NULL)
+		e = hf_opt_env(tables, 2, hf_env_get);
+	if (e == NULL)
+		e = set_levels(cli);
+	if (e == NULL) {
+		args.v = hf_alloc_(words.len + 1, sizeof *args.v);
+		while (n_words + args.len < words.len) {
+			args.v[args.len] = words.v[n_words + args.len];
+			args.len++;
+		}
+		warn_without_effect(cli);
+		e = cli->command->run(cli, opts, &args);
+	}
+	hf_opt_clear(&cli->own_opts);
+	return e;
+}
+
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+int
+hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
+{
+	struct hf_cli cli = {.commands = commands};
+	hf_autoptr(hf_env) env = hf_env_take();
+	hf_autoptr(hf_out) out = NULL;
+	hf_autoptr(hf_signals) signals = NULL;
+	hf_autofree bool *given = hf_alloc_(hf_n_global_opts, sizeof *given);
+	struct hf_err *e;
+	int code;
+
+	setlocale(LC_CTYPE, "C.UTF-8"); /* nothing else: numbers and times stay as they are */
+	cli.is_restic = argc > 0 && strcmp(base_name(argv[0]), "restic") == 0;
+	cli.program = cli.is_restic ? "restic" : "holdfast";
+	cli.env = env;
+	out = hf_out_new(STDOUT_FILENO, STDERR_FILENO, &cli.stop);
+	cli.out = out;
+	cli.global_opts =
+		(struct hf_opts){hf_global_opts, hf_n_global_opts, &cli.global, given};
+	hf_buf_set_tmpdir(getenv("TMPDIR"));
+
+	e = hf_signals_new(&cli.stop, &signals);
+	cli.signals = signals;
+	if (e == NULL)
+		e = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
+	if (e == NULL)
+		e = hf_out_flush(out);
+	code = hf_fail_report(&cli, e);
+	hf_opt_clear(&cli.global_opts);
+	return code;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All commands; each is defined in its cmd_NAME.c. */
+#ifndef HF_CLI_COMMANDS_H
+#define HF_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const struct hf_command hf_cmd_help;
+extern const struct hf_command hf_cmd_version;
+
+#endif

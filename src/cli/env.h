@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The environment. Every variable RESTIC_X that restic knows works here as RESTIC_X and as
+ * HOLDFAST_X, and the latter wins. Passwords are taken out of the environment before anything else
+ * happens, so that neither /proc nor a child process shows them.
+ */
+#ifndef HF_CLI_ENV_H
+#define HF_CLI_ENV_H
+
+#include "base/secret.h"
+
+/* HOLDFAST_`name` if it is set and not empty, else RESTIC_`name`, else NULL. */
+const char *hf_env_get(const char *name);
+
+struct hf_env;
+
+/*
+ * Moves the passwords out of the environment and wipes their bytes there. Called once, by main(),
+ * before the first thread.
+ */
+struct hf_env *hf_env_take(void);
+void hf_env_free(struct hf_env *env); /* wipes them */
+HF_AUTOPTR(hf_env)
+
+/* The password that stood in variable `name` ("PASSWORD", "FROM_PASSWORD", …), or NULL. */
+const struct hf_secret *hf_env_secret(const struct hf_env *env, const char *name);
+
+#endif
