@@ -50,13 +50,13 @@ torture: all
 # The same tests, built otherwise.
 asan tsan: peers
 	@tools/deps build
-	@test -e build-$@/build.ninja || meson setup --native-file meson/$@.ini build-$@
+	@tools/setup $@
 	@ninja -C build-$@
 	@tools/run-tests -C build-$@ --scale 4 $(T)
 
 clang: peers
 	@tools/deps build clang
-	@test -e build-$@/build.ninja || meson setup --native-file meson/$@.ini build-$@
+	@tools/setup $@
 	@ninja -C build-$@
 	@tools/run-tests -C build-$@ $(T)
 
