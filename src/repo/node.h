@@ -73,21 +73,23 @@ struct hf_mode_text hf_mode_text(uint32_t mode);
 void hf_node_add(struct hf_buf *out, const struct hf_node *n);
 
 /*
- * Storage that a decoded node points into; reset for every node. Each buffer moves to a file when
- * it is large, so that the node of a huge file costs no memory.
+ * Storage that a decoded node points into; reset for every node. All but the first buffer move to
+ * a file when they are large, so that the node of a huge file costs no memory.
  */
 struct hf_node_store {
-	struct hf_buf text;    /* decoded strings and xattr values */
+	struct hf_buf strings; /* what the JSON reader decodes: strings with escapes */
+	struct hf_buf text;    /* names without quoting, and what was base64 */
 	struct hf_buf content; /* ids */
 	struct hf_buf xattrs;  /* struct hf_xattr */
 };
 #define HF_NODE_STORE_MAX ((size_t)UINT32_MAX)
+enum { HF_NODE_MAX_STRINGS = 1 << 20 }; /* bytes of one node's strings that have escapes */
 
 void hf_node_store_init(struct hf_node_store *s);
 void hf_node_store_clear(struct hf_node_store *s);
 
 /*
- * Reads one node at the reader's place, whose scratch buffer must be s->text. The node is valid
+ * Reads one node at the reader's place, whose scratch buffer must be s->strings. The node is valid
  * until `s` is used again and as long as the input. Errors stick to the reader, as always; then
  * the node is not to be looked at.
  */

@@ -18,6 +18,7 @@ void
 hf_node_store_init(struct hf_node_store *s)
 {
 	*s = (struct hf_node_store){
+		.strings = HF_BUF_MAX(HF_NODE_MAX_STRINGS),
 		.text = HF_BUF_SPOOL(HF_NODE_STORE_MAX),
 		.content = HF_BUF_SPOOL(HF_NODE_STORE_MAX),
 		.xattrs = HF_BUF_SPOOL(HF_NODE_STORE_MAX),
@@ -27,46 +28,22 @@ hf_node_store_init(struct hf_node_store *s)
 void
 hf_node_store_clear(struct hf_node_store *s)
 {
+	hf_buf_clear(&s->strings);
 	hf_buf_clear(&s->text);
 	hf_buf_clear(&s->content);
 	hf_buf_clear(&s->xattrs);
 }
 
-/*
- * Text of a node while it is being read. What is in the text buffer may still move, so it is an
- * offset until the node is complete.
- */
-struct ref {
-	const char *p; /* NULL: at `off` in the text buffer */
-	size_t off;
-	size_t len;
+/* A part of the text buffer, which may move until the node is complete. */
+struct span {
+	size_t off, len;
 };
 
-/* An attribute while the node is being read takes the place that it has afterwards. */
-struct xattr_ref {
-	struct ref name;
-	size_t value_off, value_len;
+/* An attribute while the node is being read. */
+struct xattr_draft {
+	struct hf_str name;
+	struct span value;
 };
-
-static struct ref
-ref_of(const struct hf_json *j, const struct hf_node_store *s, struct hf_str str)
-{
-	const uint8_t *p = (const uint8_t *)str.p;
-
-	if (str.len == 0)
-		return (struct ref){.p = ""};
-	if (p >= j->start && p < j->end)
-		return (struct ref){.p = str.p, .len = str.len};
-	return (struct ref){.off = (size_t)(p - s->text.p), .len = str.len};
-}
-
-static struct hf_str
-ref_str(const struct hf_node_store *s, struct ref r)
-{
-	if (r.p != NULL)
-		return (struct hf_str){r.p, r.len};
-	return (struct hf_str){(const char *)s->text.p + r.off, r.len};
-}
 
 enum field {
 	F_NAME,
@@ -143,43 +120,34 @@ struct node_reader {
 	struct hf_json *j;
 	struct hf_node_store *s;
 	struct hf_node *n;
-	struct ref name, user, group, linktarget, linktarget_raw, error;
+	struct span linktarget_raw;
+	bool has_linktarget_raw;
 	size_t n_xattrs;
 };
 
-static struct ref
-read_str(struct node_reader *r)
-{
-	return ref_of(r->j, r->s, hf_json_str(r->j));
-}
-
-static struct ref
+static struct span
 read_base64(struct node_reader *r)
 {
 	size_t off = r->s->text.len;
 
 	hf_json_base64(r->j, &r->s->text);
-	return (struct ref){.off = off, .len = r->s->text.len - off};
+	return (struct span){off, r->s->text.len - off};
 }
 
 static void
 read_xattr(struct node_reader *r)
 {
-	struct xattr_ref x = {.name = {.p = ""}};
+	struct xattr_draft x = {0};
 	struct hf_str key;
 
 	hf_json_object(r->j);
 	while (hf_json_key(r->j, &key)) {
-		if (hf_json_key_is(key, "name")) {
-			x.name = read_str(r);
-		} else if (hf_json_key_is(key, "value")) {
-			struct ref v = read_base64(r);
-
-			x.value_off = v.off;
-			x.value_len = v.len;
-		} else {
+		if (hf_json_key_is(key, "name"))
+			x.name = hf_json_str(r->j);
+		else if (hf_json_key_is(key, "value"))
+			x.value = read_base64(r);
+		else
 			hf_json_skip(r->j);
-		}
 	}
 	hf_buf_add(&r->s->xattrs, &x, sizeof x);
 	r->n_xattrs++;
@@ -240,7 +208,7 @@ read_field(struct node_reader *r, enum field f)
 
 	switch (f) {
 	case F_NAME:
-		r->name = read_str(r);
+		n->name = hf_json_str(j);
 		break;
 	case F_TYPE:
 		n->type = parse_type(hf_json_str(j));
@@ -264,10 +232,10 @@ read_field(struct node_reader *r, enum field f)
 		n->gid = (uint32_t)hf_json_u64(j, UINT32_MAX);
 		break;
 	case F_USER:
-		r->user = read_str(r);
+		n->user = hf_json_str(j);
 		break;
 	case F_GROUP:
-		r->group = read_str(r);
+		n->group = hf_json_str(j);
 		break;
 	case F_INODE:
 		n->inode = hf_json_u64(j, UINT64_MAX);
@@ -282,10 +250,12 @@ read_field(struct node_reader *r, enum field f)
 		n->links = hf_json_u64(j, UINT64_MAX);
 		break;
 	case F_LINKTARGET:
-		r->linktarget = read_str(r);
+		n->linktarget = hf_json_str(j);
 		break;
 	case F_LINKTARGET_RAW:
-		r->linktarget_raw = read_base64(r);
+		r->has_linktarget_raw = !hf_json_null(j);
+		if (r->has_linktarget_raw)
+			r->linktarget_raw = read_base64(r);
 		break;
 	case F_XATTRS:
 		hf_buf_reset(&r->s->xattrs);
@@ -307,7 +277,7 @@ read_field(struct node_reader *r, enum field f)
 		read_subtree(r);
 		break;
 	case F_ERROR:
-		r->error = read_str(r);
+		n->error = hf_json_str(j);
 		break;
 	case N_FIELDS:
 		hf_json_skip(j);
@@ -316,28 +286,20 @@ read_field(struct node_reader *r, enum field f)
 
 /*
  * Undoes the quoting of the name. A slice of the input had no escape in it, so no backslash, quote
- * or newline either: it is the name. The quoted form is in the text buffer already, and the result
- * is never longer, so that after reserving room nothing moves while it is read.
+ * or newline either: it is the name.
  */
-static void
+static struct span
 unquote_name(struct node_reader *r)
 {
+	const uint8_t *p = (const uint8_t *)r->n->name.p;
 	struct hf_buf *text = &r->s->text;
-
-	if (r->name.p != NULL)
-		return;
-	struct hf_err *e = hf_buf_reserve(text, r->name.len);
-
-	if (e != NULL) {
-		hf_err_free(e);
-		hf_json_fail(r->j, "name too long");
-		return;
-	}
 	size_t off = text->len;
 
-	if (!hf_unquote(text, ref_str(r->s, r->name)))
+	if (r->n->name.len == 0 || (p >= r->j->start && p < r->j->end))
+		return (struct span){0};
+	if (!hf_unquote(text, r->n->name))
 		hf_json_fail(r->j, "name is not quoted correctly");
-	r->name = (struct ref){.off = off, .len = text->len - off};
+	return (struct span){off, text->len - off};
 }
 
 static void
@@ -352,38 +314,55 @@ finish_xattrs(struct node_reader *r)
 
 	if (e != NULL) {
 		hf_err_free(e);
-		hf_json_fail(r->j, "too many extended attributes");
+		s->xattrs.is_full = true;
 		return;
 	}
-	const struct xattr_ref *from = (const void *)s->xattrs.p;
+	const struct xattr_draft *from = (const void *)s->xattrs.p;
 	struct hf_xattr *to = (void *)(s->xattrs.p + s->xattrs.len);
 
 	for (size_t i = 0; i < n; i++) {
-		to[i].name = ref_str(s, from[i].name);
-		to[i].value.p = s->text.p + from[i].value_off;
-		to[i].value.len = from[i].value_len;
+		to[i].name = from[i].name;
+		to[i].value.p = s->text.p + from[i].value.off;
+		to[i].value.len = from[i].value.len;
 	}
 	r->n->xattrs = to;
 	r->n->n_xattrs = n;
 }
 
+static struct hf_str
+span_str(const struct hf_buf *text, struct span s)
+{
+	return (struct hf_str){(const char *)text->p + s.off, s.len};
+}
+
+/* All buffers have their final place: the offsets become pointers. */
+static void
+finish(struct node_reader *r)
+{
+	struct hf_node_store *s = r->s;
+	struct hf_node *n = r->n;
+	struct span name = unquote_name(r);
+
+	finish_xattrs(r);
+	if (s->text.is_full || s->content.is_full || s->xattrs.is_full)
+		hf_json_fail(r->j, "node too large");
+	if (name.len > 0)
+		n->name = span_str(&s->text, name);
+	if (r->has_linktarget_raw)
+		n->linktarget = span_str(&s->text, r->linktarget_raw);
+	n->content = (const struct hf_id *)s->content.p;
+	n->n_content = s->content.len / sizeof(struct hf_id);
+}
+
 void
 hf_node_read(struct hf_json *j, struct hf_node_store *s, struct hf_node *out)
 {
-	struct ref none = {.p = ""};
-	struct node_reader r = {.j = j,
-		.s = s,
-		.n = out,
-		.name = none,
-		.user = none,
-		.group = none,
-		.linktarget = none,
-		.linktarget_raw = none,
-		.error = none};
+	struct node_reader r = {.j = j, .s = s, .n = out};
 	enum field f = F_NAME;
 	struct hf_str key;
 
-	assert(j->scratch == &s->text);
+	assert(j->scratch == &s->strings);
+	hf_buf_reset(&s->strings);
 	hf_buf_reset(&s->text);
 	hf_buf_reset(&s->content);
 	hf_buf_reset(&s->xattrs);
@@ -399,16 +378,5 @@ hf_node_read(struct hf_json *j, struct hf_node_store *s, struct hf_node *out)
 		if (found != N_FIELDS)
 			f = found + 1;
 	}
-	unquote_name(&r);
-	finish_xattrs(&r);
-	if (s->text.is_full || s->content.is_full || s->xattrs.is_full)
-		hf_json_fail(j, "node too large");
-	out->name = ref_str(s, r.name);
-	out->user = ref_str(s, r.user);
-	out->group = ref_str(s, r.group);
-	out->linktarget =
-		ref_str(s, r.linktarget_raw.p == NULL ? r.linktarget_raw : r.linktarget);
-	out->error = ref_str(s, r.error);
-	out->content = (const struct hf_id *)s->content.p;
-	out->n_content = s->content.len / sizeof(struct hf_id);
+	finish(&r);
 }

@@ -32,7 +32,7 @@ tree_enter(struct hf_tree *t, struct hf_bytes plain)
 	struct hf_json *j = &t->json;
 	struct hf_str key;
 
-	hf_json_init(j, plain, &t->store.text);
+	hf_json_init(j, plain, &t->store.strings);
 	if (hf_json_peek(j) != HF_JSON_OBJECT)
 		hf_json_fail(j, "a tree is not an object");
 	hf_json_object(j);
