@@ -63,6 +63,16 @@ open_unlinked(void)
 	return fd;
 }
 
+/* Whatever it is, nothing helps: not even ENOENT means here what it means elsewhere. */
+static struct hf_err *
+no_file(int en, size_t cap)
+{
+	char text[128];
+
+	return hf_err(HF_EFATAL, "temporary file of %zu bytes in %s: %s", cap, tmpdir,
+		strerror_r(en, text, sizeof text));
+}
+
 /*
  * The file is allocated, not only enlarged: a mapped page without room on disk would be a
  * SIGBUS much later, where nobody can tell which file or why.
@@ -73,13 +83,13 @@ grow_in_file(struct hf_buf *b, size_t cap)
 	hf_autofd int fd = open_unlinked();
 
 	if (fd < 0)
-		return hf_err_errno(errno, "creating a temporary file in %s", tmpdir);
+		return no_file(errno, cap);
 	int en = posix_fallocate(fd, 0, (off_t)cap);
 	if (en != 0)
-		return hf_err_errno(en, "allocating %zu bytes in %s", cap, tmpdir);
+		return no_file(en, cap);
 	uint8_t *p = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
-		return hf_err_errno(errno, "mapping a temporary file in %s", tmpdir);
+		return no_file(errno, cap);
 	if (b->len > 0)
 		memcpy(p, b->p, b->len);
 	if (b->in_file)
