@@ -5,6 +5,7 @@
 
 static const struct hf_command *const commands[] = {
 	&hf_cmd_help,
+	&hf_cmd_init,
 	&hf_cmd_version,
 	NULL,
 };

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 extern const struct hf_command hf_cmd_help;
+extern const struct hf_command hf_cmd_init;
 extern const struct hf_command hf_cmd_version;
 
 #endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Buffers that held a password are wiped before they are freed. */
+#include "cli/password.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#include "base/io.h"
+#include "cli/words.h"
+
+enum { MAX_PASSWORD = 1 << 20, POLL_MS = 200 };
+
+extern char **environ;
+
+/* A fixed buffer, so that no copy stays behind when it would have grown. */
+struct secret_buf {
+	struct hf_buf buf;
+};
+
+static void
+secret_buf_clear(struct secret_buf *s)
+{
+	if (s->buf.p != NULL)
+		explicit_bzero(s->buf.p, s->buf.cap);
+	hf_buf_clear(&s->buf);
+}
+
+static struct hf_err *
+secret_buf_init(struct secret_buf *s)
+{
+	s->buf = (struct hf_buf)HF_BUF_MAX(MAX_PASSWORD);
+	return hf_buf_reserve(&s->buf, MAX_PASSWORD);
+}
+
+/* Appends what can be read from `fd` up to its end; the wish to stop ends it. */
+static struct hf_err *
+read_all(int fd, struct hf_stop *stop, struct hf_buf *out)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		uint8_t *to = out->p + out->len;
+		size_t left = out->max - out->len;
+		ssize_t n;
+
+		HF_TRY(hf_stop_check(stop));
+		if (poll(&p, 1, POLL_MS) == 0)
+			continue;
+		if (left == 0)
+			return hf_err(HF_EINVAL, "the password is too long");
+		n = read(fd, to, left);
+		if (n == 0)
+			return NULL;
+		if (n > 0)
+			out->len += (size_t)n;
+		else if (errno != EINTR && errno != EAGAIN)
+			return hf_err_errno(errno, "read");
+	}
+}
+
+/* Sets *out to the trimmed text of `raw`, decoded first if `is_file`. */
+static struct hf_err *
+take_text(const struct hf_buf *raw, bool is_file, struct hf_secret *out)
+{
+	__attribute__((cleanup(secret_buf_clear))) struct secret_buf text = {{0}};
+
+	HF_TRY(secret_buf_init(&text));
+	if (is_file)
+		hf_text_decode(hf_buf_bytes(raw), &text.buf);
+	else
+		hf_buf_add(&text.buf, raw->p, raw->len);
+	HF_TRY(hf_buf_ok(&text.buf));
+	hf_secret_set(out, hf_str_bytes(hf_text_trim(hf_bytes_str(hf_buf_bytes(&text.buf)))));
+	return NULL;
+}
+
+static void
+warn_if_readable(struct hf_cli *cli, int fd, const char *path)
+{
+	struct stat st;
+
+	if (cli->global.is_json || cli->global.is_quiet)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 044) != 0)
+		hf_say_err(cli->out,
+			"Warning: others can read the password file %s (mode %04o); "
+			"chmod 600 protects it",
+			path, (unsigned)(st.st_mode & 07777));
+}
+
+static struct hf_err *
+from_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
+{
+	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
+	hf_autofd int fd = -1;
+
+	HF_TRY(secret_buf_init(&raw));
+	if (strcmp(path, "-") == 0)
+		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return hf_err(HF_EINVAL, "%s does not exist", path);
+	if (fd < 0)
+		return hf_err_errno(errno, "%s", path);
+	warn_if_readable(cli, fd, path);
+	HF_TRY(hf_err_in(read_all(fd, &cli->stop, &raw.buf), "%s", path));
+	return take_text(&raw.buf, true, out);
+}
+
+static struct hf_err *
+from_fd(struct hf_cli *cli, int64_t number, struct hf_secret *out)
+{
+	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
+	hf_autofd int fd = -1;
+
+	if (number > INT32_MAX || fcntl((int)number, F_GETFD) < 0)
+		return hf_err(HF_EINVAL, "file descriptor %lld is not open", (long long)number);
+	fd = (int)number;
+	HF_TRY(secret_buf_init(&raw));
+	HF_TRY(hf_err_in(
+		read_all(fd, &cli->stop, &raw.buf), "file descriptor %lld", (long long)number));
+	return take_text(&raw.buf, true, out);
+}
+
+/* Starts the command with its output in a pipe; nothing else of ours is open in it. */
+static struct hf_err *
+start_command(struct hf_cli *cli, const struct hf_strings *words, int out_fd, pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t defaults;
+	hf_autofree char **argv = hf_alloc_(words->len + 1, sizeof *argv);
+	int en;
+
+	memcpy(argv, words->v, words->len * sizeof *argv);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	posix_spawnattr_init(&attr);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGHUP);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setsigmask(&attr, hf_signals_child_mask(cli->signals));
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	en = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return en != 0 ? hf_err_errno(en, "%s", argv[0]) : NULL;
+}
+
+static struct hf_err *
+wait_for(pid_t pid, const char *name)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return hf_err_errno(errno, "%s", name);
+	if (WIFSIGNALED(status))
+		return hf_err(HF_EFATAL, "%s: ended by signal %d", name, WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return hf_err(HF_EFATAL, "%s: exit status %d", name, WEXITSTATUS(status));
+	return NULL;
+}
+
+static struct hf_err *
+from_command(struct hf_cli *cli, const char *command, struct hf_secret *out)
+{
+	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
+	hf_auto(hf_strings) words = {0};
+	hf_autofd int read_end = -1, write_end = -1;
+	hf_autoptr(hf_err) e = NULL;
+	int fds[2];
+	pid_t pid;
+
+	HF_TRY(hf_words_split(command, &words));
+	HF_TRY(secret_buf_init(&raw));
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return hf_err_errno(errno, "pipe");
+	read_end = fds[0];
+	write_end = fds[1];
+	HF_TRY(start_command(cli, &words, write_end, &pid));
+	close(write_end);
+	write_end = -1;
+	e = read_all(read_end, &cli->stop, &raw.buf);
+	if (e != NULL)
+		kill(pid, SIGTERM);
+	hf_autoptr(hf_err) failed = wait_for(pid, words.v[0]);
+
+	if (e != NULL)
+		return hf_steal(e);
+	if (failed != NULL)
+		return hf_steal(failed);
+	return take_text(&raw.buf, false, out);
+}
+
+static struct hf_err *
+resolve(struct hf_cli *cli, const struct hf_password_source *s, struct hf_secret *out,
+	bool *has)
+{
+	const struct hf_secret *env;
+
+	*has = true;
+	if (s->command != NULL && *s->command != '\0')
+		return from_command(cli, s->command, out);
+	if (s->file != NULL && *s->file != '\0')
+		return from_file(cli, s->file, out);
+	if (s->fd >= 0)
+		return from_fd(cli, s->fd, out);
+	env = hf_env_secret(cli->env, s->env);
+	if (env != NULL)
+		hf_secret_set(out, (struct hf_bytes){env->p, env->len});
+	*has = env != NULL;
+	return NULL;
+}
+
+struct hf_err *
+hf_password_resolve(struct hf_cli *cli, const struct hf_password_source *s,
+	struct hf_secret *out, bool *has)
+{
+	bool has_file = s->file != NULL && *s->file != '\0';
+	bool has_command = s->command != NULL && *s->command != '\0';
+	hf_auto(hf_secret) secret = {0};
+
+	if (has_file && has_command)
+		return hf_err(HF_EINVAL,
+			"Resolving password failed: "
+			"Password file and command are mutually exclusive options");
+	if (s->fd >= 0 && (has_file || has_command))
+		return hf_err(HF_EINVAL,
+			"Resolving password failed: --password-fd and a password %s "
+			"are mutually exclusive options",
+			has_file ? "file" : "command");
+	HF_TRY(hf_err_in(resolve(cli, s, &secret, has), "Resolving password failed"));
+	if (s->is_none && secret.len > 0)
+		return hf_err(HF_EINVAL,
+			"--insecure-no-password must not be specified together "
+			"with providing a password via a cli option or "
+			"environment variable");
+	/* As in restic: a source that gives nothing counts as none. */
+	*has = s->is_none || secret.len > 0;
+	hf_secret_set(out, (struct hf_bytes){secret.p, secret.len});
+	return NULL;
+}
+
+bool
+hf_password_is_interactive(void)
+{
+	return isatty(STDIN_FILENO);
+}
+
+/* One line, without its end; byte by byte, because what follows belongs to somebody else. */
+static struct hf_err *
+read_line(int fd, struct hf_stop *stop, struct hf_buf *out)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		ssize_t n;
+		char c;
+
+		HF_TRY(hf_stop_check(stop));
+		if (poll(&p, 1, POLL_MS) == 0)
+			continue;
+		n = read(fd, &c, 1);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return hf_err_errno(errno, "unable to read password");
+		if (n == 0 || c == '\n')
+			break;
+		if (out->len == out->max)
+			return hf_err(HF_EINVAL, "the password is too long");
+		out->p[out->len++] = (uint8_t)c;
+	}
+	if (out->len > 0 && out->p[out->len - 1] == '\r')
+		out->len--;
+	return NULL;
+}
+
+static struct hf_err *
+ask_terminal(struct hf_cli *cli, const char *prompt, struct hf_buf *out)
+{
+	hf_autofd int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	struct termios before, hidden;
+	struct hf_err *e;
+
+	if (fd < 0)
+		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0 || tcgetattr(fd, &before) < 0)
+		return hf_err_errno(errno, "unable to read password");
+	hidden = before;
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	hidden.c_lflag |= ICANON | ISIG;
+	tcsetattr(fd, TCSAFLUSH, &hidden);
+	hf_err_free(hf_write_full(fd, prompt, strlen(prompt)));
+	e = read_line(fd, &cli->stop, out);
+	tcsetattr(fd, TCSAFLUSH, &before);
+	hf_err_free(hf_write_full(fd, "\n", 1));
+	return e;
+}
+
+static struct hf_err *
+ask(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
+{
+	__attribute__((cleanup(secret_buf_clear))) struct secret_buf line = {{0}};
+
+	HF_TRY(secret_buf_init(&line));
+	HF_TRY(hf_out_flush(cli->out));
+	if (hf_password_is_interactive()) {
+		HF_TRY(ask_terminal(cli, prompt, &line.buf));
+	} else {
+		if (hf_out_is_terminal(cli->out) && !cli->global.is_json)
+			hf_say_err(cli->out, "reading repository password from stdin");
+		HF_TRY(read_line(STDIN_FILENO, &cli->stop, &line.buf));
+	}
+	hf_secret_set(out, hf_buf_bytes(&line.buf));
+	return NULL;
+}
+
+struct hf_err *
+hf_password_ask(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
+{
+	HF_TRY(ask(cli, prompt, out));
+	if (out->len == 0)
+		return hf_err(HF_EINVAL,
+			"an empty password is not allowed by default. Pass the flag "
+			"`--insecure-no-password` to %s to disable this check",
+			cli->program);
+	return NULL;
+}
+
+struct hf_err *
+hf_password_ask_new(struct hf_cli *cli, struct hf_secret *out)
+{
+	hf_auto(hf_secret) again = {0};
+
+	HF_TRY(hf_password_ask(cli, "enter password for new repository: ", out));
+	if (!hf_password_is_interactive())
+		return NULL;
+	HF_TRY(ask(cli, "enter password again: ", &again));
+	if (again.len != out->len || memcmp(again.p, out->p, out->len) != 0)
+		return hf_err(HF_EINVAL, "passwords do not match");
+	return NULL;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/place.h"
+
+#include <ctype.h>
+
+#include "cli/words.h"
+#include "store/open.h"
+
+enum { MAX_LOCATION = 64 << 10, TRIES = 3 };
+
+static bool
+is_set(const char *s)
+{
+	return s != NULL && *s != '\0';
+}
+
+struct hf_place
+hf_place_main(const struct hf_cli *cli)
+{
+	const struct hf_global *g = &cli->global;
+
+	return (struct hf_place){
+		.repo = g->repo,
+		.repository_file = g->repository_file,
+		.password = {g->password_file, g->password_command, g->password_fd,
+			g->insecure_no_password, "PASSWORD"},
+		.key_hint = g->key_hint,
+		.prompt = "enter password for repository: ",
+		.missing = "Please specify repository location (-r or --repository-file)",
+		.ambiguous = "Options -r and --repository-file are mutually exclusive, please "
+			     "specify only one",
+	};
+}
+
+bool
+hf_from_is_named(const struct hf_from_opts *f)
+{
+	return is_set(f->repo) || is_set(f->repository_file) || is_set(f->repo2) ||
+	       is_set(f->repository_file2);
+}
+
+struct hf_err *
+hf_place_from(const struct hf_from_opts *f, struct hf_place *out)
+{
+	bool has_from = is_set(f->repo) || is_set(f->repository_file) ||
+			is_set(f->password_file) || is_set(f->password_command) ||
+			is_set(f->key_hint) || f->insecure_no_password;
+	bool has_old = is_set(f->repo2) || is_set(f->repository_file2) ||
+		       is_set(f->password_file2) || is_set(f->password_command2) ||
+		       is_set(f->key_hint2);
+
+	if (!hf_from_is_named(f))
+		return hf_err(HF_EINVAL,
+			"Please specify a source repository location (--from-repo "
+			"or --from-repository-file)");
+	if (has_from && has_old)
+		return hf_err(HF_EINVAL, "Option groups repo2 and from-repo are mutually "
+					 "exclusive, please specify only one");
+	if (has_from)
+		*out = (struct hf_place){
+			.repo = f->repo,
+			.repository_file = f->repository_file,
+			.password = {f->password_file, f->password_command, -1,
+				f->insecure_no_password, "FROM_PASSWORD"},
+			.key_hint = f->key_hint,
+			.prompt = "enter password for source repository: ",
+			.ambiguous =
+				"Options --from-repo and --from-repository-file are mutually "
+				"exclusive, please specify only one",
+		};
+	else
+		*out = (struct hf_place){
+			.repo = f->repo2,
+			.repository_file = f->repository_file2,
+			.password = {f->password_file2, f->password_command2, -1, false,
+				"PASSWORD2"},
+			.key_hint = f->key_hint2,
+			.prompt = "enter password for secondary repository: ",
+			.ambiguous = "Options --repo2 and --repository-file2 are mutually "
+				     "exclusive, please specify only one",
+		};
+	return NULL;
+}
+
+struct hf_err *
+hf_place_location(const struct hf_place *place, char **out)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_LOCATION);
+	struct hf_str trimmed;
+
+	if (!is_set(place->repo) && !is_set(place->repository_file))
+		return hf_err(HF_EINVAL, "%s", place->missing);
+	if (!is_set(place->repository_file)) {
+		*out = hf_str_dup(hf_str(place->repo));
+		return NULL;
+	}
+	if (is_set(place->repo))
+		return hf_err(HF_EINVAL, "%s", place->ambiguous);
+	HF_TRY(hf_text_read(place->repository_file, &text));
+	trimmed = hf_text_trim(hf_bytes_str(hf_buf_bytes(&text)));
+	if (trimmed.len == 0)
+		return hf_err(HF_EINVAL, "%s is empty", place->repository_file);
+	*out = hf_str_dup(trimmed);
+	return NULL;
+}
+
+/* "Key = value" in place: the key ends with a NUL and is in lower case; returns the value. */
+static char *
+split_option(char *s)
+{
+	char *equals = strchr(s, '=');
+	struct hf_str key, value;
+
+	if (equals == NULL)
+		return s + strlen(s);
+	key = hf_text_trim((struct hf_str){s, (size_t)(equals - s)});
+	value = hf_text_trim(hf_str(equals + 1));
+	memmove(s, key.p, key.len);
+	s[key.len] = '\0';
+	for (char *c = s; *c != '\0'; c++)
+		*c = (char)tolower((unsigned char)*c);
+	memmove(equals + 1, value.p, value.len);
+	equals[1 + value.len] = '\0';
+	return equals + 1;
+}
+
+struct hf_err *
+hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
+{
+	const struct hf_strings *given = &cli->global.options;
+	hf_auto(hf_strings) copies = {0};
+	hf_autofree struct hf_option *options = hf_alloc_(given->len + 1, sizeof *options);
+
+	for (size_t i = 0; i < given->len; i++) {
+		hf_strings_add(&copies, given->v[i]);
+		options[i].value = split_option(copies.v[i]);
+		options[i].key = copies.v[i];
+		if (*options[i].key == '\0')
+			return hf_err(HF_EINVAL, "empty key is not a valid option");
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(options[k].key, options[i].key) == 0 &&
+				strcmp(options[k].value, options[i].value) != 0)
+				return hf_err(HF_EINVAL, "key \"%s\" present more than once",
+					options[i].key);
+	}
+	return hf_store_open(location, options, given->len, out);
+}
+
+struct hf_repo_options
+hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
+{
+	return (struct hf_repo_options){
+		.compression = (enum hf_compression)cli->global.compression,
+		.pack_size = cli->global.pack_size << 20,
+		.no_extra_verify = cli->global.no_extra_verify,
+		.key_hint = is_set(place->key_hint) ? place->key_hint : NULL,
+	};
+}
+
+/* Looks for a repository before anybody types a password for it. */
+static struct hf_err *
+look_for_config(struct hf_store *store)
+{
+	struct hf_name name = {.kind = HF_CONFIG};
+	uint64_t size;
+	hf_autoptr(hf_err) e = hf_store_stat(store, &name, &size);
+
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+		return hf_err(HF_ENOREPO,
+			"repository does not exist: unable to open config file: %s",
+			hf_err_text(e));
+	if (e != NULL)
+		return hf_err_in(hf_steal(e), "unable to open config file");
+	if (size == 0)
+		return hf_err(HF_ECORRUPT, "config file has zero size, invalid repository?");
+	return NULL;
+}
+
+static struct hf_err *
+open_once(struct hf_cli *cli, const struct hf_place *place, const char *location,
+	const struct hf_secret *password, struct hf_repo **out)
+{
+	struct hf_repo_options options = hf_place_options(cli, place);
+	struct hf_store *store;
+
+	HF_TRY(hf_place_store(cli, location, &store));
+	return hf_repo_open(store, password, &options, out);
+}
+
+static struct hf_err *
+unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
+	struct hf_repo **out)
+{
+	hf_auto(hf_secret) password = {0};
+	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
+	bool has;
+
+	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));
+	if (has)
+		return open_once(cli, place, location, &password, out);
+	for (;;) {
+		struct hf_err *e = hf_password_ask(cli, place->prompt, &password);
+
+		if (e == NULL)
+			e = open_once(cli, place, location, &password, out);
+		if (e == NULL || --tries == 0 ||
+			(hf_err_code(e) != HF_EAUTH && hf_err_code(e) != HF_EINVAL))
+			return e;
+		hf_say_err(cli->out, "%s. Try again", hf_err_text(e));
+		hf_err_free(e);
+	}
+}
+
+static void
+say_opened(struct hf_cli *cli, const struct hf_repo *repo)
+{
+	static const char *const words[] = {"auto", "off", "fastest", "better", "max"};
+	const struct hf_config *c = hf_repo_config(repo);
+
+	hf_say(cli->out, HF_SAY_TERMINAL, "repository %.8s opened (version %u%s%s)",
+		hf_id_hex(&c->id).s, c->version, c->version >= 2 ? ", compression level " : "",
+		c->version >= 2 ? words[hf_repo_opts(repo)->compression] : "");
+}
+
+struct hf_err *
+hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo **out)
+{
+	hf_autofree char *location = NULL;
+	hf_autoptr(hf_store) store = NULL;
+	hf_autoptr(hf_repo) repo = NULL;
+
+	HF_TRY(hf_place_location(place, &location));
+	HF_TRY(hf_place_store(cli, location, &store));
+	HF_TRY(look_for_config(store));
+	hf_store_free(hf_steal(store));
+	HF_TRY(unlock(cli, place, location, &repo));
+	say_opened(cli, repo);
+	*out = hf_steal(repo);
+	return NULL;
+}
