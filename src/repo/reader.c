@@ -63,7 +63,7 @@ open_to(struct hf_reader *r, uint8_t *sealed, uint32_t length, uint32_t raw_leng
 	if (raw_length == 0)
 		return NULL;
 	in = (struct hf_bytes){packed, length - HF_SEAL_OVERHEAD};
-	return hf_err_in(hf_zstd_unpack(r->zstd, in, to, raw_length), "decompressing");
+	return hf_zstd_unpack(r->zstd, in, to, raw_length);
 }
 
 struct hf_err *
@@ -95,34 +95,50 @@ read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_locat
 	struct hf_name name = {HF_PACK, at->pack};
 
 	hf_buf_reset(&r->sealed);
-	HF_TRY(hf_store_get(hf_repo_store(r->repo), &name, at->offset, at->length, &r->sealed));
+	struct hf_err *e =
+		hf_store_get(hf_repo_store(r->repo), &name, at->offset, at->length, &r->sealed);
+	/* To the caller a blob without its pack is damage, not a blob that nobody knows. */
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
+		hf_err_free(e);
+		return hf_err(HF_ECORRUPT, "the pack does not exist");
+	}
+	HF_TRY(e);
 	return hf_reader_open(r, blob, r->sealed.p, at->length, at->raw_length, out);
+}
+
+/* Of the errors of two copies, the one that may go away by itself, else the first. */
+static struct hf_err *
+worse(struct hf_err *a, struct hf_err *b)
+{
+	if (a != NULL && hf_err_code(a) == HF_ECORRUPT && hf_err_code(b) != HF_ECORRUPT) {
+		hf_err_free(a);
+		return b;
+	}
+	if (a == NULL)
+		return b;
+	hf_err_free(b);
+	return a;
 }
 
 struct hf_err *
 hf_reader_blob(struct hf_reader *r, const struct hf_blob *blob, struct hf_buf *out)
 {
-	struct hf_err *first = NULL;
+	struct hf_err *worst = NULL;
 	struct hf_location at;
-	size_t len = out->len;
 
 	for (unsigned i = 0; hf_index_find(r->ix, blob, i, &at); i++) {
 		struct hf_err *e = read_copy(r, blob, &at, out);
 
 		if (e == NULL) {
-			hf_err_free(first);
+			hf_err_free(worst);
 			return NULL;
 		}
-		out->len = len;
 		e = hf_err_in(e, "%s blob %s in pack %s", hf_blob_type_text(blob->type),
 			hf_id_hex(&blob->id).s, hf_id_hex(&at.pack).s);
-		if (first == NULL)
-			first = e;
-		else
-			hf_err_free(e);
+		worst = worse(worst, e);
 	}
-	if (first == NULL)
+	if (worst == NULL)
 		return hf_err(HF_ENOTFOUND, "%s blob %s is not in the index",
 			hf_blob_type_text(blob->type), hf_id_hex(&blob->id).s);
-	return first;
+	return worst;
 }

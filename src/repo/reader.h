@@ -17,8 +17,9 @@ void hf_reader_free(struct hf_reader *r);
 HF_AUTOPTR(hf_reader)
 
 /*
- * Appends the plaintext of a blob to `out`. Tries every copy before it gives up.
- * HF_ENOTFOUND: no index lists it. HF_ECORRUPT: no copy verifies; the text names blob and pack.
+ * Appends the plaintext of a blob to `out`; nothing on failure. Tries every copy before it gives
+ * up. HF_ENOTFOUND: no index lists it. HF_ECORRUPT: no copy verifies, or its pack is gone; the text
+ * names blob and pack.
  */
 struct hf_err *hf_reader_blob(
 	struct hf_reader *r, const struct hf_blob *blob, struct hf_buf *out) HF_MUST;

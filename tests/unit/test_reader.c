@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "repo/reader.h"
+
+#include <stdio.h>
+
+#include "base/endian.h"
+#include "codec/sha256.h"
+#include "harness/test.h"
+#include "store/mem.h"
+
+/* A repository in memory with an index and a reader; the last two come later. */
+struct fixture {
+	struct hf_repo *repo;
+	struct hf_index *ix;
+	struct hf_reader *r;
+	struct hf_buf out;
+};
+
+static void
+fixture_clear(struct fixture *f)
+{
+	hf_buf_clear(&f->out);
+	hf_reader_free(f->r);
+	hf_index_free(f->ix);
+	hf_repo_free(f->repo);
+}
+
+static void
+fixture_init(struct fixture *f, unsigned version)
+{
+	hf_auto(hf_secret) password = {0};
+
+	hf_secret_set(&password, hf_str_bytes(hf_str("x")));
+	REQUIRE_OK(hf_repo_init(
+		hf_store_mem(), &password, version, 0, &(struct hf_repo_options){0}, &f->repo));
+	f->ix = hf_index_new();
+	f->r = hf_reader_new(f->repo, f->ix);
+	f->out = (struct hf_buf)HF_BUF_MAX(64 << 20);
+}
+
+/* A pack that a test makes by hand: `len` sealed bytes so far. */
+struct packing {
+	struct hf_buf file;
+	struct hf_pack_entries entries;
+};
+
+static void
+packing_clear(struct packing *p)
+{
+	hf_buf_clear(&p->file);
+	hf_pack_entries_clear(&p->entries);
+}
+
+/* Seals `stored` behind what is there and lists it as the blob of that id. */
+static void
+pack_raw(struct fixture *f, struct packing *p, struct hf_id id, enum hf_blob_type type,
+	struct hf_bytes stored, uint32_t raw_length)
+{
+	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(f->repo));
+	struct hf_pack_entry e = {
+		{id, type}, (uint32_t)p->file.len, (uint32_t)stored.len + 32, raw_length};
+
+	REQUIRE_OK(hf_buf_resize(&p->file, p->file.len + e.length));
+	hf_aead_seal(aead, stored, p->file.p + e.offset);
+	hf_pack_entries_add(&p->entries, &e);
+}
+
+static struct hf_blob
+pack_blob(struct fixture *f, struct packing *p, const char *text, bool is_packed)
+{
+	struct hf_bytes plain = hf_str_bytes(hf_str(text)), stored = plain;
+	hf_autoptr(hf_zstd) z = hf_zstd_new(HF_COMPRESS_AUTO);
+	uint8_t packed[4096];
+
+	REQUIRE(hf_zstd_bound(plain.len) <= sizeof packed);
+	if (is_packed) {
+		REQUIRE_OK(hf_zstd_pack(z, plain, packed, &stored.len));
+		stored.p = packed;
+	}
+	struct hf_blob blob = {hf_sha256(plain), HF_DATA};
+	pack_raw(f, p, blob.id, blob.type, stored, is_packed ? (uint32_t)plain.len : 0);
+	return blob;
+}
+
+/* Adds the header and stores the file; the index in memory learns of it. */
+static struct hf_id
+pack_put(struct fixture *f, struct packing *p)
+{
+	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(f->repo));
+	hf_auto(hf_buf) header = HF_BUF_MAX(1 << 20);
+	size_t blobs = p->file.len;
+
+	hf_pack_header_add(&header, &p->entries);
+	REQUIRE_OK(hf_buf_resize(&p->file, blobs + header.len + 36));
+	hf_aead_seal(aead, hf_buf_bytes(&header), p->file.p + blobs);
+	hf_put_le32(p->file.p + p->file.len - 4, (uint32_t)header.len + 32);
+	struct hf_name name = {HF_PACK, hf_sha256(hf_buf_bytes(&p->file))};
+	REQUIRE_OK(hf_store_put(hf_repo_store(f->repo), &name, hf_buf_bytes(&p->file)));
+	hf_index_add_pack(f->ix, &name.id, p->entries.v, p->entries.len);
+	return name.id;
+}
+
+#define PACKING(p) hf_auto(packing) p = {.file = HF_BUF_MAX(64 << 20)}
+
+TEST(reader_reads_plain_and_compressed_blobs)
+{
+	hf_auto(fixture) f = {0};
+	PACKING(p);
+
+	fixture_init(&f, 2);
+	struct hf_blob a = pack_blob(&f, &p, "plain", false);
+	struct hf_blob b = pack_blob(&f, &p, "compressed, compressed, compressed", true);
+	struct hf_blob c = pack_blob(&f, &p, "", false);
+	pack_put(&f, &p);
+
+	hf_buf_add_str(&f.out, "> ");
+	REQUIRE_OK(hf_reader_blob(f.r, &b, &f.out));
+	REQUIRE_OK(hf_reader_blob(f.r, &c, &f.out));
+	REQUIRE_OK(hf_reader_blob(f.r, &a, &f.out));
+	hf_buf_add_char(&f.out, '\0');
+	CHECK_STR((char *)f.out.p, "> compressed, compressed, compressedplain");
+
+	struct hf_blob absent = {hf_sha256(hf_str_bytes(hf_str("absent"))), HF_DATA};
+	CHECK_ERR_TEXT(
+		hf_reader_blob(f.r, &absent, &f.out), HF_ENOTFOUND, hf_id_hex(&absent.id).s);
+	a.type = HF_TREE;
+	CHECK_ERR(hf_reader_blob(f.r, &a, &f.out), HF_ENOTFOUND);
+}
+
+TEST(reader_says_what_is_wrong)
+{
+	hf_auto(fixture) f = {0};
+	static const char text[] = "some text some text some text some text";
+	uint8_t packed[200], sealed[300];
+	hf_autoptr(hf_zstd) z = hf_zstd_new(HF_COMPRESS_AUTO);
+	size_t n;
+
+	fixture_init(&f, 2);
+	struct hf_aead *aead = hf_reader_aead(f.r);
+	struct hf_bytes plain = hf_str_bytes(hf_str(text));
+	struct hf_blob blob = {hf_sha256(plain), HF_DATA};
+	struct hf_blob wrong = {hf_sha256(hf_str_bytes(hf_str("x"))), HF_DATA};
+	uint32_t raw = (uint32_t)plain.len;
+	REQUIRE_OK(hf_zstd_pack(z, plain, packed, &n));
+	uint32_t len = (uint32_t)n + 32;
+
+#define OPEN(b, stored_len, raw_len)                                                           \
+	(hf_aead_seal(aead, (struct hf_bytes){packed, n}, sealed),                             \
+		hf_reader_open(f.r, (b), sealed, (stored_len), (raw_len), &f.out))
+
+	CHECK_OK(OPEN(&blob, len, raw));
+	CHECK_EQ(f.out.len, raw);
+	CHECK_ERR_TEXT(OPEN(&blob, len, raw - 1), HF_ECORRUPT, "decompressing");
+	CHECK_ERR_TEXT(OPEN(&blob, len, raw + 1), HF_ECORRUPT, "decompressing");
+	CHECK_ERR_TEXT(OPEN(&blob, len, UINT32_MAX), HF_ECORRUPT, "announced");
+	CHECK_ERR_TEXT(OPEN(&blob, len, 0), HF_ECORRUPT, "hash");
+	CHECK_ERR_TEXT(OPEN(&wrong, len, raw), HF_ECORRUPT, hf_id_hex(&blob.id).s);
+	CHECK_ERR_TEXT(OPEN(&blob, len - 1, raw), HF_ECORRUPT, "verification");
+	CHECK_ERR(OPEN(&blob, 31, raw), HF_ECORRUPT);
+	CHECK_ERR(OPEN(&blob, 0, 0), HF_ECORRUPT);
+	packed[0] ^= 1;
+	CHECK_ERR_TEXT(OPEN(&blob, len, raw), HF_ECORRUPT, "zstd");
+	packed[0] ^= 1;
+	for (uint32_t i = 0; i < len; i++) {
+		hf_aead_seal(aead, (struct hf_bytes){packed, n}, sealed);
+		sealed[i] ^= 0x10;
+		CHECK_ERR_TEXT(hf_reader_open(f.r, &blob, sealed, len, raw, &f.out),
+			HF_ECORRUPT, "ciphertext verification failed");
+	}
+	CHECK_EQ(f.out.len, raw); /* nothing was left behind */
+	CHECK_OK(OPEN(&blob, len, raw));
+}
+
+TEST(reader_tries_every_copy)
+{
+	hf_auto(fixture) f = {0};
+	struct hf_store *store;
+	struct hf_name name[3];
+	struct hf_blob blob;
+
+	fixture_init(&f, 2);
+	store = hf_repo_store(f.repo);
+	for (unsigned i = 0; i < 3; i++) {
+		PACKING(p);
+
+		name[i].kind = HF_PACK;
+		blob = pack_blob(&f, &p, "kept three times", i == 1);
+		name[i].id = pack_put(&f, &p);
+	}
+	/* Lose all but one, each in another way. */
+	for (unsigned keep = 0; keep < 3; keep++) {
+		struct hf_buf files[3] = {HF_BUF_MAX(1000), HF_BUF_MAX(1000), HF_BUF_MAX(1000)};
+
+		for (unsigned i = 0; i < 3; i++)
+			REQUIRE_OK(hf_store_get(store, &name[i], 0, SIZE_MAX, &files[i]));
+		struct hf_name *cut = &name[(keep + 1) % 3], *gone = &name[(keep + 2) % 3];
+		REQUIRE_OK(hf_store_put(
+			store, cut, (struct hf_bytes){files[(keep + 1) % 3].p, 20}));
+		REQUIRE_OK(hf_store_del(store, gone));
+		hf_buf_reset(&f.out);
+		CHECK_OK(hf_reader_blob(f.r, &blob, &f.out));
+		CHECK_EQ(f.out.len, 16);
+		REQUIRE_OK(hf_store_del(store, &name[keep]));
+		CHECK_ERR_TEXT(
+			hf_reader_blob(f.r, &blob, &f.out), HF_ECORRUPT, hf_id_hex(&blob.id).s);
+		CHECK_EQ(f.out.len, 16);
+		for (unsigned i = 0; i < 3; i++) {
+			REQUIRE_OK(hf_store_put(store, &name[i], hf_buf_bytes(&files[i])));
+			hf_buf_clear(&files[i]);
+		}
+	}
+}
+
+TEST(reader_loads_headers_of_any_length)
+{
+	hf_auto(fixture) f = {0};
+
+	fixture_init(&f, 2);
+	struct hf_store *store = hf_repo_store(f.repo);
+	struct hf_aead *aead = hf_reader_aead(f.r);
+	/* One read is enough for the first, not for the last. */
+	for (unsigned n = 1; n <= 1000; n *= 10) {
+		PACKING(p);
+		hf_auto(hf_pack_entries) l = {0};
+		char text[20];
+
+		for (unsigned i = 0; i < n; i++) {
+			snprintf(text, sizeof text, "%u", i);
+			pack_blob(&f, &p, text, i % 2 == 0);
+		}
+		struct hf_name name = {HF_PACK, pack_put(&f, &p)};
+		REQUIRE_OK(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len, &l));
+		REQUIRE_EQ(l.len, n);
+		CHECK_MEM(l.v[n - 1].blob.id.b, p.entries.v[n - 1].blob.id.b, HF_ID_LEN);
+		CHECK_EQ(l.v[n - 1].offset, p.entries.v[n - 1].offset);
+
+		/* With a size that is not the right one, or a byte that is not. */
+		CHECK_ERR(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len + 1, &l),
+			HF_ECORRUPT);
+		CHECK_ERR(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len - 1, &l),
+			HF_ECORRUPT);
+		CHECK_ERR(hf_pack_entries_load(f.repo, aead, &name.id, 10, &l), HF_ECORRUPT);
+		p.file.p[p.file.len - 5] ^= 1;
+		REQUIRE_OK(hf_store_put(store, &name, hf_buf_bytes(&p.file)));
+		CHECK_ERR_TEXT(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len, &l),
+			HF_ECORRUPT, "pack");
+		REQUIRE_OK(hf_store_del(store, &name));
+		CHECK_ERR(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len, &l),
+			HF_ENOTFOUND);
+	}
+}
+
+static struct hf_id
+save_index(struct fixture *f, const char *json)
+{
+	struct hf_id id;
+
+	REQUIRE_OK(hf_repo_save(f->repo, HF_INDEX, hf_str_bytes(hf_str(json)), &id));
+	return id;
+}
+
+struct bad {
+	unsigned n;
+	struct hf_id last;
+};
+
+static void
+count_bad(void *arg, const struct hf_id *file, struct hf_err *e)
+{
+	struct bad *b = arg;
+
+	b->n++;
+	b->last = *file;
+	CHECK_EQ(hf_err_code(e), HF_ECORRUPT);
+	hf_err_free(e);
+}
+
+TEST(index_load_reads_all_files)
+{
+	hf_auto(fixture) f = {0};
+	struct bad bad = {0};
+	enum { FILES = 40 };
+
+	fixture_init(&f, 2);
+	REQUIRE_OK(hf_index_load(f.repo, f.ix, NULL, NULL, NULL));
+	CHECK_EQ(hf_index_len(f.ix), 0);
+	for (unsigned i = 0; i < FILES; i++) {
+		char json[1000];
+		struct hf_hex id;
+
+		memset(&id, 0, sizeof id);
+		memset(id.s, "0123456789abcdef"[i % 16], HF_ID_HEX);
+		id.s[5] = (char)('1' + i / 16);
+		snprintf(json, sizeof json,
+			"{\"packs\":[{\"id\":\"%s\",\"blobs\":[{\"id\":\"%s\",\"type\":"
+			"\"tree\","
+			"\"offset\":0,\"length\":%u}]}]}\n",
+			id.s, id.s, 40 + i);
+		save_index(&f, json);
+	}
+	REQUIRE_OK(hf_index_load(f.repo, f.ix, NULL, NULL, NULL));
+	CHECK_EQ(hf_index_len(f.ix), FILES);
+
+	/* One bad file ends it, or is told and passed over. */
+	struct hf_id id = save_index(&f, "{\"packs\":[{}]}\n");
+	CHECK_ERR_TEXT(
+		hf_index_load(f.repo, f.ix, NULL, NULL, NULL), HF_ECORRUPT, hf_id_hex(&id).s);
+	hf_autoptr(hf_index) again = hf_index_new();
+	REQUIRE_OK(hf_index_load(f.repo, again, NULL, count_bad, &bad));
+	CHECK_EQ(bad.n, 1);
+	CHECK(hf_id_eq(&bad.last, &id));
+	CHECK_EQ(hf_index_len(again), FILES);
+
+	struct hf_stop stop = {0};
+	hf_stop_set(&stop);
+	CHECK_ERR(hf_index_load(f.repo, again, &stop, count_bad, &bad), HF_ECANCELED);
+}
+
+TEST(index_load_refuses_compression_in_version_1)
+{
+	hf_auto(fixture) f = {0};
+
+	fixture_init(&f, 1);
+	save_index(&f,
+		"{\"packs\":[{\"id\":"
+		"\"5c49dcefecd6980e27aa3fc32fbde3ff38189d3b85df99524db50b0dffe0ecff\","
+		"\"blobs\":"
+		"[{\"id\":\"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03\","
+		"\"type\":\"data\",\"offset\":0,\"length\":42,\"uncompressed_length\":6}]}]}"
+		"\n");
+	CHECK_ERR_TEXT(hf_index_load(f.repo, f.ix, NULL, NULL, NULL), HF_ECORRUPT, "version 1");
+}
+
+/* ---- the repository of the format description, byte for byte ---- */
+
+#define AB8       "abababababababab"
+#define BLOB      "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+#define TREE      "375d84e8444d4d271426ad13c0fc7f5e3b2739f5c20be86fec8a2b56d77a67d7"
+#define PACK      "5c49dcefecd6980e27aa3fc32fbde3ff38189d3b85df99524db50b0dffe0ecff"
+#define TREE_PACK "17b3e44233d242ff7736be3fb93d754da20a228bd3a80ae58440a1f714ee9f9a"
+
+static const char key_file[] =
+	"{\"created\":\"2026-01-02T03:04:05.6Z\",\"username\":\"u\",\"hostname\":\"h\",\"kdf\":"
+	"\"scrypt\",\"N\":1024,\"r\":8,\"p\":1,\"salt\":"
+	"\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx"
+	"wdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==\",\"data\":"
+	"\"QEFCQ0RFRkdISUpLTE1OTzK"
+	"EkHkNzeJ35Ps9szdfYZ186kn/"
+	"loR3GjEMQ6mNCFoUCwxzgp1vDBA36DIk55K8aOg1cKD7PFUQjZZQnNqmJTzVhJ"
+	"e0Rt2B1RU0FijV6UQ1EjsxGBAHY5/"
+	"Kt49WIF6+nT25EoApNrjXvVSr2UZmD5mjFvit6go+Cl8x5diCj2LP1u+fG"
+	"VHNV0cILvtOyBdkGA==\"}";
+
+static const char tree_text[] =
+	"{\"nodes\":[{\"name\":\"hello\",\"type\":\"file\",\"mode\":420,\"mtime\":"
+	"\"2026-01-02T03:04:05Z\",\"atime\":\"2026-01-02T03:04:05Z\",\"ctime\":"
+	"\"2026-01-02T03:04:05Z\",\"uid\":0,\"gid\":0,\"size\":6,\"content\":[\"" BLOB
+	"\"]}]}\n";
+
+static void
+put(struct hf_store *s, enum hf_kind kind, struct hf_bytes b, const char *hash)
+{
+	struct hf_name name = {kind, hf_sha256(b)};
+
+	REQUIRE_STR(hf_id_hex(&name.id).s, hash);
+	if (kind == HF_CONFIG)
+		memset(&name.id, 0, sizeof name.id);
+	REQUIRE_OK(hf_store_put(s, &name, b));
+}
+
+/* Appends the text, sealed with 16 times the byte `iv`; for 0x40 it counts up. */
+static void
+seal(struct hf_buf *out, struct hf_bytes text, uint8_t iv)
+{
+	struct hf_key key;
+	uint8_t ivs[16];
+
+	for (uint8_t i = 0; i < 64; i++) {
+		if (i < 32)
+			key.encrypt[i] = i;
+		else if (i < 48)
+			key.mac_k[i - 32] = i;
+		else
+			key.mac_r[i - 48] = i;
+	}
+	for (uint8_t i = 0; i < 16; i++)
+		ivs[i] = iv == 0x40 ? iv + i : iv;
+	hf_autoptr(hf_aead) aead = hf_aead_new(&key);
+	size_t at = out->len;
+	REQUIRE_OK(hf_buf_resize(out, at + text.len + 32));
+	hf_aead_seal_iv(aead, ivs, text, out->p + at);
+}
+
+static void
+put_sealed(
+	struct hf_store *s, enum hf_kind kind, const char *text, uint8_t iv, const char *hash)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(4000);
+
+	seal(&b, hf_str_bytes(hf_str(text)), iv);
+	put(s, kind, hf_buf_bytes(&b), hash);
+}
+
+static void
+put_pack(struct hf_store *s, const char *text, enum hf_blob_type type, uint8_t iv,
+	const char *hash)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(4000), header = HF_BUF_MAX(100);
+	struct hf_bytes plain = hf_str_bytes(hf_str(text));
+	struct hf_pack_entry e = {{hf_sha256(plain), type}, 0, (uint32_t)plain.len + 32, 0};
+	struct hf_pack_entries l = {&e, 1, 1};
+	uint8_t len[4];
+
+	hf_pack_header_add(&header, &l);
+	seal(&b, plain, iv);
+	seal(&b, hf_buf_bytes(&header), iv + 1);
+	hf_put_le32(len, (uint32_t)header.len + 32);
+	hf_buf_add(&b, len, 4);
+	put(s, HF_PACK, hf_buf_bytes(&b), hash);
+}
+
+TEST(reader_reads_the_repository_of_the_format_description)
+{
+	struct hf_store *s = hf_store_mem();
+	hf_auto(hf_secret) password = {0};
+	hf_auto(fixture) f = {.out = HF_BUF_MAX(10000)};
+
+	put(s, HF_KEY, hf_str_bytes(hf_str(key_file)),
+		"21effbc93dbd30f293fa7e02a4507af63f9adad90f9dba9bc67d7655ab18830c");
+	put_sealed(s, HF_CONFIG,
+		"{\"version\":2,\"id\":\"" AB8 AB8 AB8 AB8
+		"\",\"chunker_polynomial\":\"3da3358b4dc173\"}",
+		0x40, "79189a4aae3381a66aaa9b803523aca8a32dcfa619a557bef7a5fd6c8f217643");
+	put_pack(s, "hello\n", HF_DATA, 0x50, PACK);
+	put_pack(s, tree_text, HF_TREE, 0x52, TREE_PACK);
+	put_sealed(s, HF_INDEX,
+		"{\"packs\":[{\"id\":\"" PACK "\",\"blobs\":[{\"id\":\"" BLOB
+		"\",\"type\":\"data\",\"offset\":0,\"length\":38}]},{\"id\":\"" TREE_PACK
+		"\",\"blobs\":[{\"id\":\"" TREE
+		"\",\"type\":\"tree\",\"offset\":0,\"length\":283}]}]}\n",
+		0x60, "9ddd0af58742c0843a71df70730f5fa1eb1a5710ee94f629eeac91e1442eff5b");
+
+	hf_secret_set(&password, hf_str_bytes(hf_str("geheim")));
+	REQUIRE_OK(hf_repo_open(s, &password, &(struct hf_repo_options){0}, &f.repo));
+	f.ix = hf_index_new();
+	f.r = hf_reader_new(f.repo, f.ix);
+	REQUIRE_OK(hf_index_load(f.repo, f.ix, NULL, NULL, NULL));
+	struct hf_blob blob = {.type = HF_DATA}, tree = {.type = HF_TREE};
+	REQUIRE(hf_id_parse(hf_str(BLOB), &blob.id));
+	REQUIRE(hf_id_parse(hf_str(TREE), &tree.id));
+	REQUIRE_OK(hf_reader_blob(f.r, &blob, &f.out));
+	REQUIRE_OK(hf_reader_blob(f.r, &tree, &f.out));
+	REQUIRE_EQ(f.out.len, 6 + strlen(tree_text));
+	CHECK_MEM(f.out.p, "hello\n", 6);
+	CHECK_MEM(f.out.p + 6, tree_text, strlen(tree_text));
+}
