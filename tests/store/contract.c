@@ -327,18 +327,18 @@ CONTRACT(kinds_do_not_mix)
 
 CONTRACT(lists_many)
 {
-	for (unsigned i = 0; i < 600; i++) {
+	for (unsigned i = 0; i < 300; i++) {
 		struct hf_name name = name_of(HF_PACK, i);
 
 		REQUIRE_OK(hf_store_put(s, &name, (struct hf_bytes){(uint8_t[8]){0}, i % 8}));
 	}
 	hf_autofree struct seen *seen = list(s, HF_PACK);
-	CHECK_EQ(seen->n, 600);
+	CHECK_EQ(seen->n, 300);
 	for (size_t i = 0; i < seen->n; i++) {
 		const uint8_t *b = seen->names[i].id.b;
 		unsigned n = b[28] << 16 | b[29] << 8 | b[31];
 
-		CHECK(n < 600);
+		CHECK(n < 300);
 		CHECK_EQ(seen->sizes[i], n % 8);
 	}
 }
@@ -422,7 +422,7 @@ CONTRACT(has_a_place_and_connections)
 
 /* ---- threads ---- */
 
-enum { WRITERS = 4, PER_WRITER = 40 };
+enum { WRITERS = 4, PER_WRITER = 25 };
 
 struct crowd {
 	struct hf_store *s;
