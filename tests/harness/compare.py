@@ -144,7 +144,7 @@ def _pattern(path):
 
 def _matters(flags, ignore):
     """Whether an itemized line says something that is not ignored."""
-    if len(flags) != 11 or flags[2] == "+":
+    if flags.startswith("*") or flags[2] == "+":
         return True  # a deletion or a new thing
     kind = RSYNC_TYPES.get(flags[1], "file")
     said = [i for i in LETTERS if flags[i] not in ". "]
@@ -164,7 +164,7 @@ def _rsync(a, b, excluded, ignore, top):
                            capture_output=True, timeout=600, env={**os.environ, "LC_ALL": "C"})
     out = []
     for line in r.stdout.decode("utf-8", "backslashreplace").splitlines():
-        flags, _, name = line.partition(" ")
+        flags, name = line[:11], line[12:]
         if _matters(flags, ignore) and (top or name != "./"):
             out.append(f"rsync: {line}")
     if r.returncode != 0:
