@@ -318,9 +318,10 @@ def acls(b):
     b.file(b"acls/mask-hides", b"x", xattrs={a: acl(
         (USER_OBJ, 6, None), (USER, 7, 9), (GROUP_OBJ, 7, None), (MASK, 0, None), (OTHER, 4, None))})
     b.file(b"acls/with-xattr", b"x", xattrs={a: access, b"user.a": b"1"})
-    b.dir(b"acls/access", xattrs={a: access})
+    enter = acl((USER_OBJ, 7, None), (USER, 5, 1), (GROUP_OBJ, 5, None), (MASK, 5, None), (OTHER, 0, None))
+    b.dir(b"acls/access", xattrs={a: enter})
     b.dir(b"acls/default", xattrs={d: default})
-    b.dir(b"acls/both", xattrs={a: access, d: default})
+    b.dir(b"acls/both", xattrs={a: enter, d: default})
     b.dir(b"acls/default-minimal", xattrs={d: plain})
     # Made before their folder has its default list, so they inherit nothing; no more may a restore.
     b.file(b"acls/both/file", b"x", mode=0o640)
