@@ -37,29 +37,28 @@ secret_buf_init(struct secret_buf *s)
 	return hf_buf_reserve(&s->buf, MAX_PASSWORD);
 }
 
-/* Appends what can be read from `fd` up to its end; the wish to stop ends it. */
+/*
+ * Appends what can be read from `fd` up to its end, or one line without its end. Byte by byte,
+ * because what follows the line belongs to somebody else, and so that the wish to stop is seen.
+ */
 static struct hf_err *
-read_all(int fd, struct hf_stop *stop, struct hf_buf *out)
+read_bytes(int fd, bool is_line, struct hf_stop *stop, struct hf_buf *out)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	for (;;) {
-		uint8_t *to = out->p + out->len;
-		size_t left = out->max - out->len;
-		ssize_t n;
+		size_t got;
+		uint8_t c;
 
 		HF_TRY(hf_stop_check(stop));
-		if (poll(&p, 1, POLL_MS) == 0)
+		if (poll(&p, 1, POLL_MS) <= 0)
 			continue;
-		if (left == 0)
-			return hf_err(HF_EINVAL, "the password is too long");
-		n = read(fd, to, left);
-		if (n == 0)
+		HF_TRY(hf_read_full(fd, &c, 1, &got));
+		if (got == 0 || (is_line && c == '\n'))
 			return NULL;
-		if (n > 0)
-			out->len += (size_t)n;
-		else if (errno != EINTR && errno != EAGAIN)
-			return hf_err_errno(errno, "read");
+		if (out->len == out->max)
+			return hf_err(HF_EINVAL, "the password is too long");
+		hf_buf_add_char(out, (char)c);
 	}
 }
 
@@ -109,7 +108,7 @@ from_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
 	if (fd < 0)
 		return hf_err_errno(errno, "%s", path);
 	warn_if_readable(cli, fd, path);
-	HF_TRY(hf_err_in(read_all(fd, &cli->stop, &raw.buf), "%s", path));
+	HF_TRY(hf_err_in(read_bytes(fd, false, &cli->stop, &raw.buf), "%s", path));
 	return take_text(&raw.buf, true, out);
 }
 
@@ -123,8 +122,8 @@ from_fd(struct hf_cli *cli, int64_t number, struct hf_secret *out)
 		return hf_err(HF_EINVAL, "file descriptor %lld is not open", (long long)number);
 	fd = (int)number;
 	HF_TRY(secret_buf_init(&raw));
-	HF_TRY(hf_err_in(
-		read_all(fd, &cli->stop, &raw.buf), "file descriptor %lld", (long long)number));
+	HF_TRY(hf_err_in(read_bytes(fd, false, &cli->stop, &raw.buf), "file descriptor %lld",
+		(long long)number));
 	return take_text(&raw.buf, true, out);
 }
 
@@ -189,7 +188,7 @@ from_command(struct hf_cli *cli, const char *command, struct hf_secret *out)
 	HF_TRY(start_command(cli, &words, write_end, &pid));
 	close(write_end);
 	write_end = -1;
-	e = read_all(read_end, &cli->stop, &raw.buf);
+	e = read_bytes(read_end, false, &cli->stop, &raw.buf);
 	if (e != NULL)
 		kill(pid, SIGTERM);
 	hf_autoptr(hf_err) failed = wait_for(pid, words.v[0]);
@@ -256,30 +255,10 @@ hf_password_is_interactive(void)
 	return isatty(STDIN_FILENO);
 }
 
-/* One line, without its end; byte by byte, because what follows belongs to somebody else. */
 static struct hf_err *
 read_line(int fd, struct hf_stop *stop, struct hf_buf *out)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	for (;;) {
-		ssize_t n;
-		char c;
-
-		HF_TRY(hf_stop_check(stop));
-		if (poll(&p, 1, POLL_MS) == 0)
-			continue;
-		n = read(fd, &c, 1);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return hf_err_errno(errno, "unable to read password");
-		if (n == 0 || c == '\n')
-			break;
-		if (out->len == out->max)
-			return hf_err(HF_EINVAL, "the password is too long");
-		out->p[out->len++] = (uint8_t)c;
-	}
+	HF_TRY(hf_err_in(read_bytes(fd, true, stop, out), "unable to read password"));
 	if (out->len > 0 && out->p[out->len - 1] == '\r')
 		out->len--;
 	return NULL;
