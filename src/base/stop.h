@@ -20,11 +20,17 @@ hf_stop_set(struct hf_stop *s)
 	atomic_store_explicit(&s->is_set, true, memory_order_relaxed);
 }
 
+static inline bool
+hf_stop_is_set(struct hf_stop *s)
+{
+	return s != NULL && atomic_load_explicit(&s->is_set, memory_order_relaxed);
+}
+
 /* NULL while work may go on; HF_ECANCELED afterwards. A NULL `s` never stops. */
 HF_MUST static inline struct hf_err *
 hf_stop_check(struct hf_stop *s)
 {
-	if (s != NULL && atomic_load_explicit(&s->is_set, memory_order_relaxed))
+	if (hf_stop_is_set(s))
 		return hf_err(HF_ECANCELED, "interrupted");
 	return NULL;
 }

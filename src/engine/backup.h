@@ -77,6 +77,7 @@ struct hf_backup_options {
 	 */
 	const char *const *targets;
 	size_t n_targets;
+	const char *cwd; /* the working folder as the user sees it ($PWD); NULL: getcwd() */
 
 	/* True: leave out the item at this absolute path, whatever it is. NULL: nothing is. */
 	bool (*exclude)(void *arg, const char *abs_path);
@@ -111,8 +112,6 @@ struct hf_backup_options {
 	uint32_t uid, gid;
 	const struct hf_strings *tags, *excludes;
 	const char *program_version;
-	const char *const *paths; /* absolute, cleaned; NULL: made from targets */
-	size_t n_paths;
 
 	struct hf_lock *lock; /* looked at before every write; may be NULL */
 	struct hf_stop *stop;

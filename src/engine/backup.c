@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A backup from beginning to end. The parts are listed in backup_i.h. */
+#include "engine/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "engine/backup_i.h"
+
+/* Folders wait with open descriptors; the usual 1,024 are few, and more may be had for asking. */
+static void
+allow_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static unsigned
+processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 32 ? 32 : (unsigned)n;
+}
+
+static unsigned
+larger(unsigned a, unsigned b)
+{
+	return a > b ? a : b;
+}
+
+static void
+backup_clear(struct backup *b)
+{
+	while (b->n_dirs > 0) {
+		struct dir *d = b->dirs[--b->n_dirs];
+
+		dir_fd_release(d->up);
+		dir_drop(d);
+	}
+	for (; b->n_files > 0; b->n_files--, b->files_head++)
+		file_job_free(b->files[b->files_head % MAX_FILES_WAITING]);
+	for (struct chunk *c = b->chunks, *next; c != NULL; c = next) {
+		next = c->next;
+		file_drop(c->file);
+		chunk_free(c);
+	}
+	for (struct chunk *c = b->spares, *next; c != NULL; c = next) {
+		next = c->next;
+		chunk_free(c);
+	}
+	hf_saver_free(b->saver);
+	hf_chunker_free(b->chunker);
+	hf_target_clear(&b->targets);
+	free(b->cwd);
+	pthread_cond_destroy(&b->dir_cond);
+	pthread_cond_destroy(&b->work_cond);
+	pthread_cond_destroy(&b->room_cond);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static void
+backup_freep(struct backup **b)
+{
+	if (*b != NULL)
+		backup_clear(*b);
+}
+
+static struct backup *
+backup_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_options *o,
+	const struct hf_backup_events *ev, struct hf_backup_progress *progress)
+{
+	struct backup *b = hf_new(struct backup);
+
+	b->repo = repo;
+	b->ix = ix;
+	b->o = o;
+	b->ev = ev;
+	b->progress = progress;
+	b->chunker = hf_chunker_new(hf_repo_config(repo)->polynomial);
+	b->chunks_tail = &b->chunks;
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->dir_cond, NULL);
+	pthread_cond_init(&b->work_cond, NULL);
+	pthread_cond_init(&b->room_cond, NULL);
+	return b;
+}
+
+static struct hf_err *
+start_threads(struct backup *b, struct hf_group *g)
+{
+	unsigned walkers = larger(2, processors());
+	unsigned workers =
+		larger(processors(), b->o->read_concurrency > 0 ? b->o->read_concurrency : 2);
+
+	for (unsigned i = 0; i < workers * CHUNKS_PER_WORKER; i++)
+		chunk_put(b, chunk_new());
+	for (unsigned i = 0; i < workers; i++)
+		HF_TRY(hf_group_go(g, "work", work_loop, b));
+	for (unsigned i = 0; i < walkers && !b->o->use_stdin; i++)
+		HF_TRY(hf_group_go(g, "walk", walk_loop, b));
+	if (!b->o->no_scan && !b->o->use_stdin)
+		HF_TRY(hf_group_go(g, "scan", scan_loop, b));
+	return NULL;
+}
+
+/* The targets are this thread's work; it may push before the first walker is there. */
+static struct hf_err *
+walk(struct backup *b, struct hf_group *g)
+{
+	walk_begin(b);
+	struct hf_err *e = start_threads(b, g);
+	if (e == NULL) {
+		hf_autoptr(worker) w = worker_new(b);
+
+		e = b->o->use_stdin ? walk_stdin(w) : walk_targets(w);
+	}
+	walk_end(b);
+	if (e != NULL)
+		stop_all(b);
+	struct hf_err *first = hf_group_wait(g);
+	if (first == NULL)
+		return e;
+	/* Of several errors the one that is not an echo of another is the cause. */
+	if (e != NULL && hf_err_code(e) != HF_ECANCELED) {
+		hf_err_free(first);
+		return e;
+	}
+	hf_err_free(e);
+	return first;
+}
+
+static void
+fill_summary(const struct backup *b, struct hf_summary *s)
+{
+	struct hf_saver_stats stats = hf_saver_stats(b->saver);
+
+	*s = (struct hf_summary){
+		.backup_start = b->o->backup_start,
+		.backup_end = hf_time_now(),
+		.files_new = atomic_load(&b->file_counts[HF_BACKUP_NEW]),
+		.files_changed = atomic_load(&b->file_counts[HF_BACKUP_MODIFIED]),
+		.files_unmodified = atomic_load(&b->file_counts[HF_BACKUP_UNCHANGED]),
+		.dirs_new = atomic_load(&b->dir_counts[HF_BACKUP_NEW]),
+		.dirs_changed = atomic_load(&b->dir_counts[HF_BACKUP_MODIFIED]),
+		.dirs_unmodified = atomic_load(&b->dir_counts[HF_BACKUP_UNCHANGED]),
+		.data_blobs = stats.data_blobs,
+		.tree_blobs = stats.tree_blobs,
+		.data_added = stats.data_bytes + stats.tree_bytes,
+		.data_added_packed = stats.data_bytes_packed + stats.tree_bytes_packed,
+		.total_bytes_processed = atomic_load(&b->total_bytes),
+	};
+	s->total_files_processed = s->files_new + s->files_changed + s->files_unmodified;
+}
+
+static void
+add_all(struct hf_strings *to, const struct hf_strings *from)
+{
+	for (size_t i = 0; from != NULL && i < from->len; i++)
+		hf_strings_add(to, from->v[i]);
+}
+
+static void
+add_paths(const struct backup *b, struct hf_strings *paths)
+{
+	const struct hf_backup_options *o = b->o;
+
+	if (o->use_stdin) {
+		hf_autofree char *path = hf_path_join("/", o->stdin_filename);
+
+		hf_strings_add(paths, path);
+		return;
+	}
+	for (size_t i = 0; i < o->n_targets; i++) {
+		hf_autofree char *path = hf_path_abs(b->cwd, o->targets[i]);
+
+		hf_strings_add(paths, path);
+	}
+}
+
+static struct hf_err *
+save_snapshot(struct backup *b, struct hf_backup_result *r)
+{
+	const struct hf_backup_options *o = b->o;
+	hf_autoptr(hf_snapshot) sn = hf_snapshot_new();
+
+	sn->time = o->time;
+	if (o->parent != NULL)
+		sn->parent = o->parent->id;
+	sn->tree = b->root;
+	sn->has_tree = true;
+	add_paths(b, &sn->paths);
+	sn->hostname = hf_str_dup(hf_str(o->hostname != NULL ? o->hostname : ""));
+	sn->username = hf_str_dup(hf_str(o->username != NULL ? o->username : ""));
+	sn->uid = o->uid;
+	sn->gid = o->gid;
+	add_all(&sn->excludes, o->excludes);
+	add_all(&sn->tags, o->tags);
+	sn->program_version =
+		hf_str_dup(hf_str(o->program_version != NULL ? o->program_version : ""));
+	sn->has_summary = true;
+	fill_summary(b, &sn->summary);
+	r->summary = sn->summary;
+	if (o->is_dry_run)
+		return NULL;
+	HF_TRY(hf_lock_check(o->lock));
+	HF_TRY(hf_err_in(hf_snapshot_save(b->repo, sn), "saving the snapshot"));
+	r->snapshot = sn->id;
+	return NULL;
+}
+
+/* All blobs are passed in: makes them durable, and only then the snapshot. */
+static struct hf_err *
+commit(struct backup *b, struct hf_backup_result *r)
+{
+	const struct hf_snapshot *parent = b->o->parent;
+
+	HF_TRY(hf_saver_flush(b->saver));
+	if (b->o->before_commit != NULL)
+		HF_TRY(b->o->before_commit(b->o->before_commit_arg));
+	r->tree = b->root;
+	r->is_skipped = b->o->skip_if_unchanged && parent != NULL && parent->has_tree &&
+			hf_id_eq(&parent->tree, &b->root);
+	if (!r->is_skipped)
+		return save_snapshot(b, r);
+	fill_summary(b, &r->summary);
+	return NULL;
+}
+
+/* No snapshot; but what is uploaded shall be known to the next run. */
+static struct hf_err *
+abandon(struct backup *b, struct hf_err *e)
+{
+	struct hf_err *upload = hf_saver_flush(b->saver);
+
+	if (upload == NULL)
+		return e;
+	if (hf_err_code(e) == HF_ECANCELED && hf_stop_is_set(b->o->stop) == false) {
+		hf_err_free(e); /* it was the uploads that failed first */
+		return upload;
+	}
+	hf_err_free(upload);
+	return e;
+}
+
+struct hf_err *
+hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_options *options,
+	const struct hf_backup_events *events, struct hf_backup_progress *progress,
+	struct hf_backup_result *out)
+{
+	__attribute__((cleanup(backup_freep))) struct backup *b =
+		backup_new(repo, ix, options, events, progress);
+	struct hf_saver_options so = {.is_dry_run = options->is_dry_run, .lock = options->lock};
+	hf_autoptr(hf_group) g = hf_group_new(stop_all, b);
+	struct hf_backup_result r = {0};
+
+	allow_descriptors();
+	b->cwd = options->cwd != NULL ? hf_str_dup(hf_str(options->cwd)) : getcwd(NULL, 0);
+	if (b->cwd == NULL)
+		return hf_err_errno(errno, "finding the working folder");
+	if (!options->use_stdin)
+		HF_TRY(hf_targets_build(options->targets, options->n_targets, &b->targets));
+	HF_TRY(hf_saver_new(repo, ix, &so, &b->saver));
+	struct hf_err *e = walk(b, g);
+	if (e != NULL)
+		return abandon(b, e);
+	HF_TRY(commit(b, &r));
+	*out = r;
+	return NULL;
+}
