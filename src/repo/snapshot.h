@@ -6,16 +6,10 @@
 #include "base/time.h"
 #include "codec/json.h"
 #include "repo/repo.h"
+#include "repo/strings.h"
 
-/* A list of strings; the list owns them. */
-struct hf_strings {
-	char **v;
-	size_t len, cap;
-};
-
-void hf_strings_add(struct hf_strings *l, const char *s); /* copies */
-void hf_strings_clear(struct hf_strings *l);
-bool hf_strings_has(const struct hf_strings *l, const char *s);
+/* What this program calls itself in a snapshot. */
+#define HF_PROGRAM_VERSION "holdfast " HF_VERSION
 
 struct hf_summary {
 	struct hf_time backup_start, backup_end;
@@ -34,19 +28,24 @@ struct hf_snapshot {
 	struct hf_id tree;
 	bool has_tree;
 	struct hf_strings paths;
-	char *hostname, *username;
+	char *hostname, *username; /* never NULL */
 	uint32_t uid, gid;
 	struct hf_strings excludes, tags;
 	struct hf_id original;
-	char *program_version;
+	char *program_version; /* never NULL; "" in snapshots of old programs */
 	bool has_summary;
 	struct hf_summary summary;
 };
 
+/* Everything empty, at Go's zero time. */
 struct hf_snapshot *hf_snapshot_new(void);
 void hf_snapshot_free(struct hf_snapshot *s);
 HF_AUTOPTR(hf_snapshot)
 
+/*
+ * Reads the JSON as restic does (restic-format 6.2): missing fields and `null` are fine, unknown
+ * ones are passed over. HF_ECORRUPT: it cannot be read.
+ */
 struct hf_err *hf_snapshot_parse(struct hf_bytes json, struct hf_snapshot **out) HF_MUST;
 
 /*
@@ -70,6 +69,10 @@ struct hf_snapshot_filter {
 };
 
 void hf_snapshot_filter_clear(struct hf_snapshot_filter *f);
+/* True when it has all of the tags in `list`, "a,b"; "" means that it has none at all. */
+bool hf_snapshot_has_tags(const struct hf_snapshot *s, const char *list);
+
+/* True when all parts of the filter let it through. */
 bool hf_snapshot_matches(const struct hf_snapshot *s, const struct hf_snapshot_filter *f);
 
 /* Snapshots loaded; the list owns them. */
@@ -81,13 +84,28 @@ struct hf_snapshots {
 void hf_snapshots_clear(struct hf_snapshots *l);
 
 /*
- * Loads all snapshots that match, several at once, sorted by time, oldest first. One that cannot
- * be loaded is given to on_bad (which takes the error), or fails the whole when that is NULL. One
- * that vanishes between listing and loading is passed over.
+ * Is told of a snapshot that cannot be had, and takes the error. `what` is its id in full, or the
+ * text by which it was asked for. Called on the thread that asked.
  */
-typedef void hf_snapshot_bad_fn(void *arg, const struct hf_id *id, struct hf_err *e);
+typedef void hf_snapshot_bad_fn(void *arg, const char *what, struct hf_err *e);
+
+/*
+ * Loads all snapshots that match, several at once, sorted by time, oldest first (then by id). One
+ * that cannot be loaded is given to on_bad, or fails the whole when that is NULL. One that
+ * vanishes between listing and loading is passed over.
+ */
 struct hf_err *hf_snapshots_load(struct hf_repo *repo, const struct hf_snapshot_filter *f,
 	hf_snapshot_bad_fn *on_bad, void *arg, struct hf_snapshots *out) HF_MUST;
+
+/*
+ * Loads the snapshots that `texts` name (ids, beginnings of ids, "latest"), in that order, each
+ * once; without any text all that match, as hf_snapshots_load(). The filter is for "latest" and
+ * for the case without texts. Folders are refused. What is wrong with one of the texts goes to
+ * on_bad, also that a filter is of no use; without on_bad the first such error is returned.
+ */
+struct hf_err *hf_snapshots_select(struct hf_repo *repo, const struct hf_strings *texts,
+	const struct hf_snapshot_filter *f, hf_snapshot_bad_fn *on_bad, void *arg,
+	struct hf_snapshots *out) HF_MUST;
 
 /*
  * Finds the snapshot that `text` means: an id, a unique beginning of one, or "latest" (newest that
