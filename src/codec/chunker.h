@@ -25,7 +25,7 @@ hf_poly hf_poly_random(void);
 /* True when `p` has degree 53 and is irreducible (Ben-Or test). */
 bool hf_poly_is_valid(hf_poly p);
 
-/* The tables for one polynomial: 4 KiB, immutable, shared by all threads. */
+/* The tables for one polynomial: 5 KiB, immutable, shared by all threads. */
 struct hf_chunker;
 struct hf_chunker *hf_chunker_new(hf_poly p);
 void hf_chunker_free(struct hf_chunker *c);

@@ -4,6 +4,7 @@
 #include "chunker_ref.h"
 #include "codec/chunker.h"
 #include "codec/sha256.h"
+#include "codec/sweep.h"
 #include "harness/test.h"
 
 #include <stdlib.h>
@@ -116,11 +117,13 @@ TEST(chunker_zeros_and_constants)
 	CHECK_EQ(cut(c, (struct hf_bytes){data + 2 * HF_CHUNK_MAX, 3222784}, &whole), 0);
 }
 
-/* All cuts of `data`, whole and in pieces, against the oracle. */
+/* All cuts of `data`, whole and in pieces, by every sweep, against the oracle. */
 static void
 compare(hf_poly p, const uint8_t *data, size_t len, uint64_t seed)
 {
 	hf_autoptr(hf_chunker) c = hf_chunker_new(p);
+	size_t n_sweeps;
+	const struct hf_sweep *sweeps = hf_sweeps(&n_sweeps);
 	struct ref r;
 	uint64_t whole = 0;
 
@@ -129,8 +132,11 @@ compare(hf_poly p, const uint8_t *data, size_t len, uint64_t seed)
 		struct hf_bytes rest = {data + at, len - at};
 		size_t want = ref_cut(&r, rest);
 
-		REQUIRE_EQ(cut(c, rest, &whole), want);
-		REQUIRE_EQ(cut(c, rest, &seed), want);
+		for (size_t i = 0; i < n_sweeps; i++) {
+			c->sweep = &sweeps[i];
+			REQUIRE_EQ(cut(c, rest, &whole), want);
+			REQUIRE_EQ(cut(c, rest, &seed), want);
+		}
 		if (want == 0)
 			break;
 		CHECK_EQ(hf_chunker_digest(c, data + at + want), r.digest);
@@ -165,6 +171,8 @@ TEST(chunker_cut_at_any_place)
 	enum { N = HF_CHUNK_MIN + (400 << 10) };
 	hf_autofree uint8_t *data = malloc(N);
 	hf_autoptr(hf_chunker) c = hf_chunker_new(POLY);
+	size_t n_sweeps;
+	const struct hf_sweep *sweeps = hf_sweeps(&n_sweeps);
 	uint8_t window[64] = {0};
 	uint64_t seed = 5;
 
@@ -192,6 +200,7 @@ TEST(chunker_cut_at_any_place)
 
 		memcpy(saved, data + at - 64, 64);
 		memcpy(data + at - 64, window, 64);
+		c->sweep = &sweeps[(size_t)turn % n_sweeps];
 		size_t got = hf_chunker_cut(c, (struct hf_bytes){data, end}, 0);
 
 		REQUIRE_EQ(got, at);
@@ -199,6 +208,36 @@ TEST(chunker_cut_at_any_place)
 		got = hf_chunker_cut(c, (struct hf_bytes){data, end}, at);
 		CHECK(got == 0 || got > at);
 		memcpy(data + at - 64, saved, 64);
+	}
+}
+
+/* Every sweep finds each place, and the first of two, in short and long stretches. */
+TEST(sweep_places)
+{
+	enum { N = 64 + 64 * 48 };
+	static const size_t stretches[] = {16, 32, 48};
+	hf_autoptr(hf_chunker) c = hf_chunker_new(POLY);
+	uint8_t data[N];
+	uint64_t seed = 6;
+	size_t n_sweeps;
+	const struct hf_sweep *sweeps = hf_sweeps(&n_sweeps);
+
+	for (int turn = 0; turn < 600; turn++) {
+		size_t stretch = stretches[turn % 3];
+		size_t n_zero = 64 + next_random(&seed) % 8;
+
+		/* Zeros are places to cut after from the 64th on. */
+		fill(data, sizeof data, next_random(&seed));
+		for (int i = 0; i < 1 + turn % 3; i++)
+			memset(data + next_random(&seed) % (N - n_zero), 0, n_zero);
+		for (size_t i = 0; i < n_sweeps; i++) {
+			size_t want = 0;
+
+			for (size_t at = 0; at < sweeps[i].lanes * stretch && want == 0; at++)
+				if ((hf_chunker_digest(c, data + 65 + at) & 0xfffff) == 0)
+					want = at + 1;
+			REQUIRE_EQ(sweeps[i].fn(c, data + 64, stretch), want);
+		}
 	}
 }
 
