@@ -90,7 +90,8 @@ count(struct hf_check_result *r, const struct hf_check_finding *f)
 		add_id(&r->broken_packs, &f->id);
 		break;
 	case HF_CHECK_SNAPSHOT:
-		add_id(&r->broken_snapshots, &f->id);
+		if (!hf_id_is_zero(&f->id))
+			add_id(&r->broken_snapshots, &f->id);
 		break;
 	case HF_CHECK_TOUCHED:
 	case HF_CHECK_KEY:
@@ -198,10 +199,13 @@ check_keys(struct hf_check_run *c)
 }
 
 static void
-bad_snapshot(void *arg, const struct hf_id *id, struct hf_err *e)
+bad_snapshot(void *arg, const char *what, struct hf_err *e)
 {
-	hf_check_reportf(arg, HF_CHECK_SNAPSHOT, id, "snapshot error %s: %s", hf_id_hex(id).s,
-		hf_err_text(e));
+	struct hf_id id = {{0}};
+
+	hf_id_parse(hf_str(what), &id);
+	hf_check_reportf(
+		arg, HF_CHECK_SNAPSHOT, &id, "snapshot error %s: %s", what, hf_err_text(e));
 	hf_err_free(e);
 }
 
@@ -226,21 +230,6 @@ filter_is_empty(const struct hf_snapshot_filter *f)
 	       (f->hosts.len == 0 && f->tags.len == 0 && f->paths.len == 0 && !f->has_until);
 }
 
-static struct hf_err *
-find_snapshots(struct hf_check_run *c, const struct hf_snapshot_filter *f)
-{
-	for (size_t i = 0; i < c->options->n_snapshots; i++) {
-		hf_autoptr(hf_snapshot) s = NULL;
-		hf_autofree char *subfolder = NULL;
-		const char *text = c->options->snapshots[i];
-
-		HF_TRY(hf_err_in(hf_snapshot_find(c->repo, text, f, &s, &subfolder),
-			"snapshot %s", text));
-		add_root(c, s);
-	}
-	return NULL;
-}
-
 /*
  * Before the index, so that it knows all that these snapshots need, even if somebody is adding
  * to the repository at this moment.
@@ -253,14 +242,10 @@ load_snapshots(struct hf_check_run *c)
 		c->options->filter != NULL ? c->options->filter : &all;
 	hf_auto(hf_snapshots) l = {0};
 
-	c->is_filtered = c->options->n_snapshots > 0 || !filter_is_empty(f);
-	if (c->options->n_snapshots > 0) {
-		HF_TRY(find_snapshots(c, f));
-	} else {
-		HF_TRY(hf_snapshots_load(c->repo, f, bad_snapshot, c, &l));
-		for (size_t i = 0; i < l.len; i++)
-			add_root(c, l.v[i]);
-	}
+	c->is_filtered = c->options->snapshots.len > 0 || !filter_is_empty(f);
+	HF_TRY(hf_snapshots_select(c->repo, &c->options->snapshots, f, bad_snapshot, c, &l));
+	for (size_t i = 0; i < l.len; i++)
+		add_root(c, l.v[i]);
 	atomic_store(&c->progress->snapshots_total, c->n_roots);
 	return NULL;
 }

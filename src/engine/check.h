@@ -47,7 +47,8 @@ hf_check_is_damage(enum hf_check_kind kind)
 /* Dies when the call returns. */
 struct hf_check_finding {
 	enum hf_check_kind kind;
-	struct hf_id id;  /* of the file; for HF_CHECK_TREE of the tree blob */
+	/* Of the file; of the tree blob for HF_CHECK_TREE; zero for a snapshot not found. */
+	struct hf_id id;
 	const char *text; /* a whole line: "pack 3f2a…: does not exist" */
 	/*
 	 * For trees, and what is in them: the first snapshot in which they were met, and the path
@@ -103,10 +104,9 @@ struct hf_err *hf_check_subset_parse(const char *text, struct hf_check_subset *o
 
 struct hf_check_options {
 	struct hf_check_subset data;
-	/* Snapshots that are meant, as in hf_snapshot_find(); none of both means all. */
+	/* Snapshots that are meant, as in hf_snapshots_select(); none of both means all. */
+	struct hf_strings snapshots;             /* borrowed */
 	const struct hf_snapshot_filter *filter; /* may be NULL */
-	const char *const *snapshots;
-	size_t n_snapshots;
 	unsigned threads; /* 0: as many as there are processors, or connections */
 };
 
