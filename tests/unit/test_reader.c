@@ -3,10 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/endian.h"
-#include "codec/sha256.h"
-#include "harness/test.h"
-#include "store/mem.h"
+#include "handmade.h"
 
 /* A repository in memory with an index and a reader; the last two come later. */
 struct fixture {
@@ -28,90 +25,33 @@ fixture_clear(struct fixture *f)
 static void
 fixture_init(struct fixture *f, unsigned version)
 {
-	hf_auto(hf_secret) password = {0};
-
-	hf_secret_set(&password, hf_str_bytes(hf_str("x")));
-	REQUIRE_OK(hf_repo_init(
-		hf_store_mem(), &password, version, 0, &(struct hf_repo_options){0}, &f->repo));
+	f->repo = made_repo(hf_store_mem(), version);
 	f->ix = hf_index_new();
 	f->r = hf_reader_new(f->repo, f->ix);
 	f->out = (struct hf_buf)HF_BUF_MAX(64 << 20);
 }
 
-/* A pack that a test makes by hand: `len` sealed bytes so far. */
-struct packing {
-	struct hf_buf file;
-	struct hf_pack_entries entries;
-};
-
-static void
-packing_clear(struct packing *p)
-{
-	hf_buf_clear(&p->file);
-	hf_pack_entries_clear(&p->entries);
-}
-
-/* Seals `stored` behind what is there and lists it as the blob of that id. */
-static void
-pack_raw(struct fixture *f, struct packing *p, struct hf_id id, enum hf_blob_type type,
-	struct hf_bytes stored, uint32_t raw_length)
-{
-	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(f->repo));
-	struct hf_pack_entry e = {
-		{id, type}, (uint32_t)p->file.len, (uint32_t)stored.len + 32, raw_length};
-
-	REQUIRE_OK(hf_buf_resize(&p->file, p->file.len + e.length));
-	hf_aead_seal(aead, stored, p->file.p + e.offset);
-	hf_pack_entries_add(&p->entries, &e);
-}
-
-static struct hf_blob
-pack_blob(struct fixture *f, struct packing *p, const char *text, bool is_packed)
-{
-	struct hf_bytes plain = hf_str_bytes(hf_str(text)), stored = plain;
-	hf_autoptr(hf_zstd) z = hf_zstd_new(HF_COMPRESS_AUTO);
-	uint8_t packed[4096];
-
-	REQUIRE(hf_zstd_bound(plain.len) <= sizeof packed);
-	if (is_packed) {
-		REQUIRE_OK(hf_zstd_pack(z, plain, packed, &stored.len));
-		stored.p = packed;
-	}
-	struct hf_blob blob = {hf_sha256(plain), HF_DATA};
-	pack_raw(f, p, blob.id, blob.type, stored, is_packed ? (uint32_t)plain.len : 0);
-	return blob;
-}
-
-/* Adds the header and stores the file; the index in memory learns of it. */
+/* Stores the pack; the index in memory learns of it. */
 static struct hf_id
-pack_put(struct fixture *f, struct packing *p)
+put_pack(struct fixture *f, struct packing *p)
 {
-	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(f->repo));
-	hf_auto(hf_buf) header = HF_BUF_MAX(1 << 20);
-	size_t blobs = p->file.len;
+	struct hf_id id = packing_put(p);
 
-	hf_pack_header_add(&header, &p->entries);
-	REQUIRE_OK(hf_buf_resize(&p->file, blobs + header.len + 36));
-	hf_aead_seal(aead, hf_buf_bytes(&header), p->file.p + blobs);
-	hf_put_le32(p->file.p + p->file.len - 4, (uint32_t)header.len + 32);
-	struct hf_name name = {HF_PACK, hf_sha256(hf_buf_bytes(&p->file))};
-	REQUIRE_OK(hf_store_put(hf_repo_store(f->repo), &name, hf_buf_bytes(&p->file)));
-	hf_index_add_pack(f->ix, &name.id, p->entries.v, p->entries.len);
-	return name.id;
+	hf_index_add_pack(f->ix, &id, p->entries.v, p->entries.len);
+	return id;
 }
-
-#define PACKING(p) hf_auto(packing) p = {.file = HF_BUF_MAX(64 << 20)}
 
 TEST(reader_reads_plain_and_compressed_blobs)
 {
 	hf_auto(fixture) f = {0};
-	PACKING(p);
 
 	fixture_init(&f, 2);
-	struct hf_blob a = pack_blob(&f, &p, "plain", false);
-	struct hf_blob b = pack_blob(&f, &p, "compressed, compressed, compressed", true);
-	struct hf_blob c = pack_blob(&f, &p, "", false);
-	pack_put(&f, &p);
+	PACKING(p, f.repo);
+	struct hf_blob a = packing_text(&p, HF_DATA, "plain", false);
+	struct hf_blob b =
+		packing_text(&p, HF_DATA, "compressed, compressed, compressed", true);
+	struct hf_blob c = packing_text(&p, HF_DATA, "", false);
+	put_pack(&f, &p);
 
 	hf_buf_add_str(&f.out, "> ");
 	REQUIRE_OK(hf_reader_blob(f.r, &b, &f.out));
@@ -181,11 +121,11 @@ TEST(reader_tries_every_copy)
 	fixture_init(&f, 2);
 	store = hf_repo_store(f.repo);
 	for (unsigned i = 0; i < 3; i++) {
-		PACKING(p);
+		PACKING(p, f.repo);
 
 		name[i].kind = HF_PACK;
-		blob = pack_blob(&f, &p, "kept three times", i == 1);
-		name[i].id = pack_put(&f, &p);
+		blob = packing_text(&p, HF_DATA, "kept three times", i == 1);
+		name[i].id = put_pack(&f, &p);
 	}
 	/* Lose all but one, each in another way. */
 	for (unsigned keep = 0; keep < 3; keep++) {
@@ -220,15 +160,15 @@ TEST(reader_loads_headers_of_any_length)
 	struct hf_aead *aead = hf_reader_aead(f.r);
 	/* One read is enough for the first, not for the last. */
 	for (unsigned n = 1; n <= 1000; n *= 10) {
-		PACKING(p);
+		PACKING(p, f.repo);
 		hf_auto(hf_pack_entries) l = {0};
 		char text[20];
 
 		for (unsigned i = 0; i < n; i++) {
 			snprintf(text, sizeof text, "%u", i);
-			pack_blob(&f, &p, text, i % 2 == 0);
+			packing_text(&p, HF_DATA, text, i % 2 == 0);
 		}
-		struct hf_name name = {HF_PACK, pack_put(&f, &p)};
+		struct hf_name name = {HF_PACK, put_pack(&f, &p)};
 		REQUIRE_OK(hf_pack_entries_load(f.repo, aead, &name.id, p.file.len, &l));
 		REQUIRE_EQ(l.len, n);
 		CHECK_MEM(l.v[n - 1].blob.id.b, p.entries.v[n - 1].blob.id.b, HF_ID_LEN);
@@ -339,18 +279,6 @@ TEST(index_load_refuses_compression_in_version_1)
 #define PACK      "5c49dcefecd6980e27aa3fc32fbde3ff38189d3b85df99524db50b0dffe0ecff"
 #define TREE_PACK "17b3e44233d242ff7736be3fb93d754da20a228bd3a80ae58440a1f714ee9f9a"
 
-static const char key_file[] =
-	"{\"created\":\"2026-01-02T03:04:05.6Z\",\"username\":\"u\",\"hostname\":\"h\",\"kdf\":"
-	"\"scrypt\",\"N\":1024,\"r\":8,\"p\":1,\"salt\":"
-	"\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx"
-	"wdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==\",\"data\":"
-	"\"QEFCQ0RFRkdISUpLTE1OTzK"
-	"EkHkNzeJ35Ps9szdfYZ186kn/"
-	"loR3GjEMQ6mNCFoUCwxzgp1vDBA36DIk55K8aOg1cKD7PFUQjZZQnNqmJTzVhJ"
-	"e0Rt2B1RU0FijV6UQ1EjsxGBAHY5/"
-	"Kt49WIF6+nT25EoApNrjXvVSr2UZmD5mjFvit6go+Cl8x5diCj2LP1u+fG"
-	"VHNV0cILvtOyBdkGA==\"}";
-
 static const char tree_text[] =
 	"{\"nodes\":[{\"name\":\"hello\",\"type\":\"file\",\"mode\":420,\"mtime\":"
 	"\"2026-01-02T03:04:05Z\",\"atime\":\"2026-01-02T03:04:05Z\",\"ctime\":"
@@ -372,17 +300,9 @@ put(struct hf_store *s, enum hf_kind kind, struct hf_bytes b, const char *hash)
 static void
 seal(struct hf_buf *out, struct hf_bytes text, uint8_t iv)
 {
-	struct hf_key key;
+	struct hf_key key = made_key();
 	uint8_t ivs[16];
 
-	for (uint8_t i = 0; i < 64; i++) {
-		if (i < 32)
-			key.encrypt[i] = i;
-		else if (i < 48)
-			key.mac_k[i - 32] = i;
-		else
-			key.mac_r[i - 48] = i;
-	}
 	for (uint8_t i = 0; i < 16; i++)
 		ivs[i] = iv == 0x40 ? iv + i : iv;
 	hf_autoptr(hf_aead) aead = hf_aead_new(&key);
@@ -402,7 +322,7 @@ put_sealed(
 }
 
 static void
-put_pack(struct hf_store *s, const char *text, enum hf_blob_type type, uint8_t iv,
+put_vector(struct hf_store *s, const char *text, enum hf_blob_type type, uint8_t iv,
 	const char *hash)
 {
 	hf_auto(hf_buf) b = HF_BUF_MAX(4000), header = HF_BUF_MAX(100);
@@ -425,14 +345,14 @@ TEST(reader_reads_the_repository_of_the_format_description)
 	hf_auto(hf_secret) password = {0};
 	hf_auto(fixture) f = {.out = HF_BUF_MAX(10000)};
 
-	put(s, HF_KEY, hf_str_bytes(hf_str(key_file)),
+	put(s, HF_KEY, hf_str_bytes(hf_str(made_key_file)),
 		"21effbc93dbd30f293fa7e02a4507af63f9adad90f9dba9bc67d7655ab18830c");
 	put_sealed(s, HF_CONFIG,
 		"{\"version\":2,\"id\":\"" AB8 AB8 AB8 AB8
 		"\",\"chunker_polynomial\":\"3da3358b4dc173\"}",
 		0x40, "79189a4aae3381a66aaa9b803523aca8a32dcfa619a557bef7a5fd6c8f217643");
-	put_pack(s, "hello\n", HF_DATA, 0x50, PACK);
-	put_pack(s, tree_text, HF_TREE, 0x52, TREE_PACK);
+	put_vector(s, "hello\n", HF_DATA, 0x50, PACK);
+	put_vector(s, tree_text, HF_TREE, 0x52, TREE_PACK);
 	put_sealed(s, HF_INDEX,
 		"{\"packs\":[{\"id\":\"" PACK "\",\"blobs\":[{\"id\":\"" BLOB
 		"\",\"type\":\"data\",\"offset\":0,\"length\":38}]},{\"id\":\"" TREE_PACK
