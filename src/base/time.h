@@ -43,13 +43,15 @@ struct hf_time hf_time_local(struct timespec ts);
 
 /*
  * Appends the RFC 3339 text. Years outside 0000 … 9999 are put to the nearest of the two, the
- * rest of the date kept, as restic does before it writes a node.
+ * rest of the date kept, as restic does before it writes a node. A zone of a day or more, which
+ * nobody could read again, is put into UTC.
  */
 void hf_time_add(struct hf_buf *out, const struct hf_time *t);
 
 /*
  * Reads RFC 3339 as Go's JSON decoder does: `T` and `Z` in upper case only, colon in the offset,
- * a comma is taken for the dot, more than 9 digits of fraction are cut, second 60 is refused.
+ * a comma is taken for the dot, more than 9 digits of fraction are cut, one digit will do for the
+ * hour, offsets go up to 24:60, second 60 is refused.
  * False: it is not one; *out is untouched.
  */
 bool hf_time_parse(struct hf_str s, struct hf_time *out);

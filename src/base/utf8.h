@@ -23,7 +23,10 @@ bool hf_utf8_is_print(int32_t cp);
 /* Unicode simple lower case (Go's unicode.ToLower). */
 int32_t hf_utf8_lower(int32_t cp);
 
-/* Columns that the text takes on a terminal; wide characters count 2, combining ones 0. */
+/*
+ * Columns that the text takes on a terminal: wide characters count 2, combining and control
+ * characters 0, bytes that are not UTF-8 1 each.
+ */
 size_t hf_utf8_width(struct hf_str s);
 
 #endif

@@ -89,7 +89,8 @@ hf_json_key_is(struct hf_str key, const char *name)
 /*
  * Values. `null` gives the zero value. A string slice is valid as long as input and scratch; a
  * number with a fraction or an exponent, with a minus sign where it must not be, or beyond `max`
- * is an error.
+ * is an error. Doubles are read and written by the C library in the C locale, which the program
+ * never leaves for numbers.
  */
 struct hf_str hf_json_str(struct hf_json *j);
 uint64_t hf_json_u64(struct hf_json *j, uint64_t max);
@@ -137,7 +138,8 @@ void hf_jout_key(struct hf_jout *o, const char *name);
 void hf_jout_str(struct hf_jout *o, struct hf_str s); /* escaped as Go does, <>& too */
 void hf_jout_u64(struct hf_jout *o, uint64_t v);
 void hf_jout_i64(struct hf_jout *o, int64_t v);
-void hf_jout_double(struct hf_jout *o, double v); /* Go's form: shortest, e only if it must */
+/* Go's form: the fewest digits, an exponent only below 1e-6 and from 1e21 on; NaN is null. */
+void hf_jout_double(struct hf_jout *o, double v);
 void hf_jout_bool(struct hf_jout *o, bool v);
 void hf_jout_null(struct hf_jout *o);
 void hf_jout_id(struct hf_jout *o, const struct hf_id *id);
