@@ -286,3 +286,47 @@ hf_time_parse(struct hf_str s, struct hf_time *out)
 	*out = t;
 	return true;
 }
+
+/* Appends `v` units, of which each has 10^digits parts, without trailing zeros. */
+static void
+add_fraction(struct hf_buf *out, uint64_t v, unsigned digits)
+{
+	uint64_t unit = 1;
+
+	for (unsigned i = 0; i < digits; i++)
+		unit *= 10;
+	hf_buf_addf(out, "%llu", (unsigned long long)(v / unit));
+	v %= unit;
+	if (v == 0)
+		return;
+	for (; v % 10 == 0; v /= 10)
+		digits--;
+	hf_buf_addf(out, ".%0*llu", (int)digits, (unsigned long long)v);
+}
+
+void
+hf_duration_add(struct hf_buf *out, int64_t ns)
+{
+	const uint64_t second = 1000000000, hour = 3600 * second, minute = 60 * second;
+	uint64_t v = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+
+	if (v == 0) {
+		hf_buf_add_str(out, "0s");
+		return;
+	}
+	if (ns < 0)
+		hf_buf_add_char(out, '-');
+	if (v < second) {
+		unsigned digits = v < 1000 ? 0 : v < 1000000 ? 3 : 6;
+
+		add_fraction(out, v, digits);
+		hf_buf_add_str(out, digits == 0 ? "ns" : digits == 3 ? "\u00b5s" : "ms");
+		return;
+	}
+	if (v >= hour)
+		hf_buf_addf(out, "%lluh", (unsigned long long)(v / hour));
+	if (v >= minute)
+		hf_buf_addf(out, "%llum", (unsigned long long)(v % hour / minute));
+	add_fraction(out, v % minute, 9);
+	hf_buf_add_char(out, 's');
+}
