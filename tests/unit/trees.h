@@ -19,14 +19,6 @@
 #include "repo/tree.h"
 #include "store/mem.h"
 
-/* Nothing here is under a lock; a stand-in until the real one is linked. */
-__attribute__((weak)) struct hf_err *
-hf_lock_check(const struct hf_lock *lock)
-{
-	(void)lock;
-	return NULL;
-}
-
 struct trees {
 	struct hf_repo *repo;
 	struct hf_index *ix;
