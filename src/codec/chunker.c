@@ -97,6 +97,14 @@ hf_chunker_digest(const struct hf_chunker *c, const uint8_t *p)
 	return digest;
 }
 
+/* Out of the way, or gcc makes it conditional moves in every step. */
+__attribute__((noinline, cold)) static void
+note(size_t *first, size_t at)
+{
+	if (*first == 0)
+		*first = at;
+}
+
 /* One lane waits for its table lookups most of the time; four fill the gaps. */
 size_t
 hf_sweep_portable(const struct hf_chunker *c, const uint8_t *p, size_t stretch)
@@ -104,6 +112,7 @@ hf_sweep_portable(const struct hf_chunker *c, const uint8_t *p, size_t stretch)
 	uint64_t d[PORTABLE_LANES];
 	size_t first[PORTABLE_LANES] = {0};
 
+#pragma GCC unroll 4 /* all of them, so that d[] is in registers */
 	for (size_t l = 0; l < PORTABLE_LANES; l++)
 		d[l] = hf_chunker_digest(c, p + l * stretch);
 	for (size_t i = 0; i < stretch; i++) {
@@ -112,8 +121,8 @@ hf_sweep_portable(const struct hf_chunker *c, const uint8_t *p, size_t stretch)
 			const uint8_t *at = p + l * stretch + i;
 
 			d[l] = hf_chunker_roll(c, d[l], at[-WINDOW], at[0]);
-			if (__builtin_expect((d[l] & HF_SPLIT_MASK) == 0, 0) && first[l] == 0)
-				first[l] = i + 1;
+			if (__builtin_expect((d[l] & HF_SPLIT_MASK) == 0, 0))
+				note(&first[l], i + 1);
 		}
 	}
 	for (size_t l = 0; l < PORTABLE_LANES; l++)
