@@ -4,8 +4,14 @@
 #include "cli/commands.h"
 
 static const struct hf_command *const commands[] = {
+	&hf_cmd_backup,
+	&hf_cmd_cat,
+	&hf_cmd_check,
 	&hf_cmd_help,
 	&hf_cmd_init,
+	&hf_cmd_list,
+	&hf_cmd_ls,
+	&hf_cmd_snapshots,
 	&hf_cmd_version,
 	NULL,
 };

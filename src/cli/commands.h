@@ -5,8 +5,14 @@
 
 #include "cli/cli.h"
 
+extern const struct hf_command hf_cmd_backup;
+extern const struct hf_command hf_cmd_cat;
+extern const struct hf_command hf_cmd_check;
 extern const struct hf_command hf_cmd_help;
 extern const struct hf_command hf_cmd_init;
+extern const struct hf_command hf_cmd_list;
+extern const struct hf_command hf_cmd_ls;
+extern const struct hf_command hf_cmd_snapshots;
 extern const struct hf_command hf_cmd_version;
 
 #endif

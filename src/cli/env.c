@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static const char *const secret_names[] = {
 	"PASSWORD",
@@ -35,6 +36,18 @@ hf_env_get(const char *name)
 	const char *value = get_prefixed("HOLDFAST_", name);
 
 	return value != NULL ? value : get_prefixed("RESTIC_", name);
+}
+
+char *
+hf_env_cwd(void)
+{
+	const char *pwd = getenv("PWD");
+	struct stat a, b;
+
+	if (pwd != NULL && *pwd == '/' && stat(pwd, &a) == 0 && stat(".", &b) == 0 &&
+		a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		return hf_str_dup(hf_str(pwd));
+	return getcwd(NULL, 0);
 }
 
 /* getenv() points into the memory that /proc/PID/environ shows; so that is what gets wiped. */

@@ -12,6 +12,12 @@
 /* HOLDFAST_`name` if it is set and not empty, else RESTIC_`name`, else NULL. */
 const char *hf_env_get(const char *name);
 
+/*
+ * The working folder as the user sees it: $PWD if that is true, else what the kernel says. The
+ * caller frees it. NULL: there is none.
+ */
+char *hf_env_cwd(void);
+
 struct hf_env;
 
 /*

@@ -5,17 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <termios.h>
 
 #include "base/io.h"
+#include "cli/spawn.h"
 #include "cli/words.h"
 
 enum { MAX_PASSWORD = 1 << 20, POLL_MS = 200 };
-
-extern char **environ;
 
 /* A fixed buffer, so that no copy stays behind when it would have grown. */
 struct secret_buf {
@@ -127,71 +124,26 @@ from_fd(struct hf_cli *cli, int64_t number, struct hf_secret *out)
 	return take_text(&raw.buf, true, out);
 }
 
-/* Starts the command with its output in a pipe; nothing else of ours is open in it. */
-static struct hf_err *
-start_command(struct hf_cli *cli, const struct hf_strings *words, int out_fd, pid_t *pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t defaults;
-	hf_autofree char **argv = hf_alloc_(words->len + 1, sizeof *argv);
-	int en;
-
-	memcpy(argv, words->v, words->len * sizeof *argv);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
-	posix_spawnattr_init(&attr);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGHUP);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	posix_spawnattr_setsigmask(&attr, hf_signals_child_mask(cli->signals));
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	en = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return en != 0 ? hf_err_errno(en, "%s", argv[0]) : NULL;
-}
-
-static struct hf_err *
-wait_for(pid_t pid, const char *name)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return hf_err_errno(errno, "%s", name);
-	if (WIFSIGNALED(status))
-		return hf_err(HF_EFATAL, "%s: ended by signal %d", name, WTERMSIG(status));
-	if (WEXITSTATUS(status) != 0)
-		return hf_err(HF_EFATAL, "%s: exit status %d", name, WEXITSTATUS(status));
-	return NULL;
-}
-
 static struct hf_err *
 from_command(struct hf_cli *cli, const char *command, struct hf_secret *out)
 {
 	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
 	hf_auto(hf_strings) words = {0};
-	hf_autofd int read_end = -1, write_end = -1;
+	hf_autofree const char **argv = NULL;
+	hf_autofd int fd = -1;
 	hf_autoptr(hf_err) e = NULL;
-	int fds[2];
 	pid_t pid;
 
 	HF_TRY(hf_words_split(command, &words));
+	argv = hf_alloc_(words.len + 1, sizeof *argv);
+	for (size_t i = 0; i < words.len; i++)
+		argv[i] = words.v[i];
 	HF_TRY(secret_buf_init(&raw));
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return hf_err_errno(errno, "pipe");
-	read_end = fds[0];
-	write_end = fds[1];
-	HF_TRY(start_command(cli, &words, write_end, &pid));
-	close(write_end);
-	write_end = -1;
-	e = read_bytes(read_end, false, &cli->stop, &raw.buf);
+	HF_TRY(hf_spawn(cli, argv, &pid, &fd));
+	e = read_bytes(fd, false, &cli->stop, &raw.buf);
 	if (e != NULL)
 		kill(pid, SIGTERM);
-	hf_autoptr(hf_err) failed = wait_for(pid, words.v[0]);
+	hf_autoptr(hf_err) failed = hf_spawn_wait(pid, words.v[0]);
 
 	if (e != NULL)
 		return hf_steal(e);

@@ -104,6 +104,15 @@ hf_place_location(const struct hf_place *place, char **out)
 	return NULL;
 }
 
+bool
+hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place)
+{
+	const struct hf_password_source *p = &place->password;
+
+	return p->is_none || is_set(p->file) || is_set(p->command) || p->fd >= 0 ||
+	       hf_env_secret(cli->env, p->env) != NULL;
+}
+
 /* "Key = value" in place: the key ends with a NUL and is in lower case; returns the value. */
 static char *
 split_option(char *s)

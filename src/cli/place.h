@@ -73,6 +73,9 @@ struct hf_err *hf_place_from(const struct hf_from_opts *from, struct hf_place *o
  */
 struct hf_err *hf_place_location(const struct hf_place *place, char **out) HF_MUST;
 
+/* True when the password need not be asked for, because some source of it is named. */
+bool hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place);
+
 /* Opens the store at `location` with the extended options of the command line. */
 struct hf_err *hf_place_store(
 	struct hf_cli *cli, const char *location, struct hf_store **out) HF_MUST;

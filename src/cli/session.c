@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/session.h"
+
+#include "base/path.h"
+#include "cli/place.h"
+#include "engine/treewalk.h"
+
+void
+hf_session_clear(struct hf_session *s)
+{
+	hf_autoptr(hf_err) e = NULL;
+
+	hf_index_free(s->index);
+	if (s->lock != NULL) {
+		e = hf_lock_release(s->lock);
+		if (e != NULL)
+			hf_say_err(s->cli->out, "error while unlocking: %s", hf_err_text(e));
+	}
+	hf_repo_free(s->repo);
+	*s = (struct hf_session){0};
+}
+
+static void
+say_waiting(void *arg, const char *text)
+{
+	struct hf_cli *cli = arg;
+
+	hf_say(cli->out, HF_SAY_NORMAL, "%s", text);
+}
+
+struct hf_err *
+hf_session_open(
+	struct hf_cli *cli, enum hf_session_lock lock, bool may_skip, struct hf_session *s)
+{
+	hf_auto(hf_session) session = {.cli = cli};
+	struct hf_place place = hf_place_main(cli);
+
+	HF_TRY(hf_place_open(cli, &place, &session.repo));
+	if (may_skip && cli->global.no_lock)
+		lock = HF_SESSION_UNLOCKED;
+	if (lock != HF_SESSION_UNLOCKED)
+		HF_TRY(hf_lock_acquire(session.repo,
+			lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED,
+			cli->global.retry_lock_s, &cli->stop, say_waiting, cli, &session.lock));
+	*s = session;
+	session = (struct hf_session){0};
+	return NULL;
+}
+
+struct hf_err *
+hf_session_load_index(struct hf_session *s)
+{
+	hf_autoptr(hf_index) index = hf_index_new();
+
+	HF_TRY(hf_index_load(s->repo, index, &s->cli->stop, NULL, NULL));
+	s->index = hf_steal(index);
+	return NULL;
+}
+
+static void
+copy_list(const struct hf_strings *from, struct hf_strings *to)
+{
+	for (size_t i = 0; i < from->len; i++)
+		hf_strings_add(to, from->v[i]);
+}
+
+void
+hf_session_filter(
+	struct hf_cli *cli, const struct hf_filter_opts *opts, struct hf_snapshot_filter *out)
+{
+	hf_autofree char *cwd = hf_env_cwd();
+
+	(void)cli;
+	/* One empty name: any host, whatever the environment says. */
+	if (opts->hosts.len != 1 || *opts->hosts.v[0] != '\0')
+		copy_list(&opts->hosts, &out->hosts);
+	copy_list(&opts->tags, &out->tags);
+	for (size_t i = 0; i < opts->paths.len; i++) {
+		hf_autofree char *path = hf_path_abs(cwd != NULL ? cwd : "/", opts->paths.v[i]);
+
+		hf_strings_add(&out->paths, path);
+	}
+}
+
+static void
+report_bad(void *arg, const char *text, struct hf_err *e)
+{
+	struct hf_cli *cli = arg;
+
+	hf_say_err(cli->out, "Ignoring \"%s\": %s", text, hf_err_text(e));
+	hf_err_free(e);
+}
+
+struct hf_err *
+hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *opts,
+	const struct hf_args *ids, struct hf_snapshots *out)
+{
+	hf_auto(hf_snapshot_filter) filter = {0};
+	hf_auto(hf_strings) texts = {0};
+
+	hf_session_filter(s->cli, opts, &filter);
+	for (size_t i = 0; i < ids->len; i++)
+		hf_strings_add(&texts, ids->v[i]);
+	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s->cli, out);
+}
+
+struct hf_err *
+hf_session_snapshot(struct hf_session *s, const struct hf_filter_opts *opts, const char *text,
+	struct hf_snapshot **out, char **subfolder)
+{
+	hf_auto(hf_snapshot_filter) filter = {0};
+
+	hf_session_filter(s->cli, opts, &filter);
+	return hf_snapshot_find(s->repo, text, &filter, out, subfolder);
+}
+
+struct hf_err *
+hf_session_tree(struct hf_session *s, const struct hf_snapshot *sn, const char *subfolder,
+	struct hf_id *out)
+{
+	hf_autoptr(hf_reader) reader = NULL;
+
+	if (!sn->has_tree)
+		return hf_err(HF_ECORRUPT, "snapshot %.8s has no tree", hf_id_hex(&sn->id).s);
+	reader = hf_reader_new(s->repo, s->index);
+	return hf_walk_folder(reader, &sn->tree, subfolder != NULL ? subfolder : "", out);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The beginning that commands have in common: which repository, which password, open it, lock it,
+ * load the index. A session is declared with hf_auto(hf_session) and gives everything back in the
+ * right order at the end of its scope, the lock before the repository.
+ */
+#ifndef HF_CLI_SESSION_H
+#define HF_CLI_SESSION_H
+
+#include "cli/cli.h"
+#include "repo/index.h"
+#include "repo/lock.h"
+
+struct hf_session {
+	struct hf_cli *cli;
+	struct hf_repo *repo;
+	struct hf_lock *lock;   /* NULL: none was asked for */
+	struct hf_index *index; /* NULL before hf_session_load_index() */
+};
+
+void hf_session_clear(struct hf_session *s);
+
+enum hf_session_lock {
+	HF_SESSION_UNLOCKED,
+	HF_SESSION_SHARED,
+	HF_SESSION_EXCLUSIVE,
+};
+
+/*
+ * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`.
+ * HF_ENOREPO, HF_EAUTH, HF_ELOCKED lead to exit codes of their own.
+ */
+struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
+	struct hf_session *s) HF_MUST;
+
+/* Loads the whole index. */
+struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;
+
+/* The filters of the command line as the repository layer wants them; both lists stay owned here. */
+void hf_session_filter(
+	struct hf_cli *cli, const struct hf_filter_opts *opts, struct hf_snapshot_filter *out);
+
+/*
+ * Loads the snapshots that `ids` name, or those that match the filter when there are none; oldest
+ * first. What cannot be loaded is reported on standard error and passed over.
+ */
+struct hf_err *hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *filter,
+	const struct hf_args *ids, struct hf_snapshots *out) HF_MUST;
+
+/* Finds the one snapshot that `text` means; *subfolder may become NULL. The caller owns both. */
+struct hf_err *hf_session_snapshot(struct hf_session *s, const struct hf_filter_opts *filter,
+	const char *text, struct hf_snapshot **out, char **subfolder) HF_MUST;
+
+/*
+ * The tree of folder `subfolder` in the snapshot; NULL means the root. HF_ENOTFOUND: no such
+ * folder. The index is loaded.
+ */
+struct hf_err *hf_session_tree(struct hf_session *s, const struct hf_snapshot *sn,
+	const char *subfolder, struct hf_id *out) HF_MUST;
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+static struct hf_err *
+start(struct hf_cli *cli, const char *const *words, int out_fd, pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t defaults;
+	hf_autofree char **argv = NULL;
+	size_t n = 0;
+	int en;
+
+	while (words[n] != NULL)
+		n++;
+	argv = hf_alloc_(n + 1, sizeof *argv);
+	memcpy(argv, words, n * sizeof *argv);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	posix_spawnattr_init(&attr);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGHUP);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setsigmask(&attr, hf_signals_child_mask(cli->signals));
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	en = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return en != 0 ? hf_err_errno(en, "%s", words[0]) : NULL;
+}
+
+struct hf_err *
+hf_spawn(struct hf_cli *cli, const char *const *words, pid_t *pid, int *out_fd)
+{
+	hf_autofd int read_end = -1, write_end = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return hf_err_errno(errno, "pipe");
+	read_end = fds[0];
+	write_end = fds[1];
+	HF_TRY(start(cli, words, write_end, pid));
+	*out_fd = read_end;
+	read_end = -1;
+	return NULL;
+}
+
+struct hf_err *
+hf_spawn_wait(pid_t pid, const char *name)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return hf_err_errno(errno, "%s", name);
+	if (WIFSIGNALED(status))
+		return hf_err(HF_EFATAL, "%s: ended by signal %d", name, WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return hf_err(HF_EFATAL, "%s: exit status %d", name, WEXITSTATUS(status));
+	return NULL;
+}
