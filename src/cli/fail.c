@@ -25,8 +25,6 @@ static const char *
 advice(const struct hf_cli *cli, enum hf_code code)
 {
 	switch (code) {
-	case HF_ELOCKED:
-		return "the `unlock` command can be used to remove stale locks";
 	case HF_ENOREPO:
 		return "Is there a repository at the following location?";
 	case HF_EINVAL:
@@ -82,7 +80,9 @@ hf_fail_report(struct hf_cli *cli, struct hf_err *e)
 		return code;
 	}
 	code = hf_fail_code(hf_err_code(error));
-	hf_buf_addf(&message, "Fatal: %s", hf_err_text(error));
+	/* Programs look for restic's words, and this one has no prefix there. */
+	hf_buf_addf(&message, "%s%s",
+		hf_err_code(error) == HF_ELOCKED ? "" : "Fatal: ", hf_err_text(error));
 	more = advice(cli, hf_err_code(error));
 	if (*more != '\0')
 		hf_buf_addf(&message, "\n%s", more);

@@ -2,6 +2,8 @@
 /* The grammar of options, restic's (pflag's) to the letter, and the texts of its errors. */
 #include "cli/opt.h"
 
+#include <stdio.h>
+
 #include "harness/test.h"
 
 struct values {
@@ -57,7 +59,7 @@ note(void *arg, const char *text)
 {
 	struct parse *p = arg;
 
-	strncat(p->note, text, sizeof p->note - 1 - strlen(p->note));
+	snprintf(p->note, sizeof p->note, "%s", text);
 }
 
 static void
