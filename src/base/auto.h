@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define hf_autofree   __attribute__((cleanup(hf_auto_free_)))
-#define hf_autofd     __attribute__((cleanup(hf_auto_close_)))
+#define hf_autofd     __attribute__((cleanup(hf_auto_close_), unused))
 #define hf_auto(T)    __attribute__((cleanup(T##_clear))) struct T
 #define hf_autoptr(T) __attribute__((cleanup(T##_freep_))) struct T *
 

@@ -114,6 +114,8 @@ hf_mode_text(uint32_t mode)
 static inline void
 put(struct hf_buf *b, const void *p, size_t n)
 {
+	if (n == 0) /* p may be NULL then, which memcpy() does not take */
+		return;
 	if (__builtin_expect(n <= b->cap - b->len, 1)) {
 		memcpy(b->p + b->len, p, n);
 		b->len += n;

@@ -302,6 +302,15 @@ unquote_name(struct node_reader *r)
 	return (struct span){off, text->len - off};
 }
 
+/* Without any text there is no buffer yet, and NULL + 0 is not C. */
+static struct hf_str
+span_str(const struct hf_buf *text, struct span s)
+{
+	const char *p = (const char *)text->p;
+
+	return (struct hf_str){p != NULL ? p + s.off : p, s.len};
+}
+
 static void
 finish_xattrs(struct node_reader *r)
 {
@@ -322,17 +331,10 @@ finish_xattrs(struct node_reader *r)
 
 	for (size_t i = 0; i < n; i++) {
 		to[i].name = from[i].name;
-		to[i].value.p = s->text.p + from[i].value.off;
-		to[i].value.len = from[i].value.len;
+		to[i].value = hf_str_bytes(span_str(&s->text, from[i].value));
 	}
 	r->n->xattrs = to;
 	r->n->n_xattrs = n;
-}
-
-static struct hf_str
-span_str(const struct hf_buf *text, struct span s)
-{
-	return (struct hf_str){(const char *)text->p + s.off, s.len};
 }
 
 /* All buffers have their final place: the offsets become pointers. */

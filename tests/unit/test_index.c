@@ -387,14 +387,14 @@ TEST(index_parse_refuses_what_is_wrong)
 		BLOB("\"type\":\"data\",\"offset\":0,\"length\":1e3"),
 		BLOB("\"type\":\"data\",\"offset\":0,\"length\":38,"
 		     "\"uncompressed_length\":4294967296"),
-		"{\"packs\":[{\"id\":\"" P
-		"\",\"blobs\":[{\"type\":\"data\",\"length\":40}]}]}",
+		("{\"packs\":[{\"id\":\"" P
+		 "\",\"blobs\":[{\"type\":\"data\",\"length\":40}]}]}"),
 		"{\"packs\":[{\"blobs\":[]}]}",
 		"{\"packs\":[{\"id\":null,\"blobs\":[]}]}",
 		"{\"packs\":[{\"id\":\"\",\"blobs\":[]}]}",
 		"{\"packs\":[{\"id\":\"5c49\",\"blobs\":[]}]}",
-		"{\"packs\":[{\"id\":\"000000000000000000000000000000000000000000000000000000"
-		"0000000000\",\"blobs\":[]}]}",
+		("{\"packs\":[{\"id\":\"000000000000000000000000000000000000000000000000000000"
+		 "0000000000\",\"blobs\":[]}]}"),
 	};
 	hf_autoptr(hf_index) ix = hf_index_new();
 
