@@ -186,6 +186,13 @@ add_paths(const struct backup *b, struct hf_strings *paths)
 	}
 }
 
+static void
+set_text(char **to, const char *text)
+{
+	free(*to);
+	*to = hf_str_dup(hf_str(text != NULL ? text : ""));
+}
+
 static struct hf_err *
 save_snapshot(struct backup *b, struct hf_backup_result *r)
 {
@@ -198,21 +205,20 @@ save_snapshot(struct backup *b, struct hf_backup_result *r)
 	sn->tree = b->root;
 	sn->has_tree = true;
 	add_paths(b, &sn->paths);
-	sn->hostname = hf_str_dup(hf_str(o->hostname != NULL ? o->hostname : ""));
-	sn->username = hf_str_dup(hf_str(o->username != NULL ? o->username : ""));
+	set_text(&sn->hostname, o->hostname);
+	set_text(&sn->username, o->username);
 	sn->uid = o->uid;
 	sn->gid = o->gid;
 	add_all(&sn->excludes, o->excludes);
 	add_all(&sn->tags, o->tags);
-	sn->program_version =
-		hf_str_dup(hf_str(o->program_version != NULL ? o->program_version : ""));
+	set_text(&sn->program_version, o->program_version);
 	sn->has_summary = true;
 	fill_summary(b, &sn->summary);
 	r->summary = sn->summary;
 	if (o->is_dry_run)
 		return NULL;
 	HF_TRY(hf_lock_check(o->lock));
-	HF_TRY(hf_err_in(hf_snapshot_save(b->repo, sn), "saving the snapshot"));
+	HF_TRY(hf_snapshot_save(b->repo, sn));
 	r->snapshot = sn->id;
 	return NULL;
 }

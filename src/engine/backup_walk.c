@@ -566,7 +566,7 @@ walk_stdin(struct worker *w)
 
 	job->is_stdin = true;
 	job->fd = b->o->stdin_fd;
-	made_up_node(b, p, false, &job->stdin_node);
+	made_up_node(b, job->name, false, &job->stdin_node);
 	struct hf_err *e = push_file(b, job);
 	if (e != NULL) {
 		dir_drop(d);

@@ -166,8 +166,7 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	if (s->is_dry_run)
 		return NULL;
 	HF_TRY(hf_lock_check(s->lease));
-	return hf_err_in(
-		hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id), "saving the index");
+	return hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id);
 }
 
 static void
