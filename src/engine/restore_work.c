@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The jobs of a window: files that exist are compared, then ranges of packs are read and written. */
+#include <errno.h>
+
+#include "base/io.h"
+#include "codec/sha256.h"
+#include "engine/restore_i.h"
+
+/* ---- comparing ---- */
+
+/* Whether the file holds at that place what the blob holds. */
+static struct hf_err *
+compare_blob(struct rworker *w, int fd, const struct rwant *want, bool *is_same)
+{
+	struct hf_location at;
+	struct hf_blob blob;
+	size_t size = want_size(want), got;
+
+	*is_same = false;
+	hf_buf_reset(&w->plain);
+	HF_TRY(hf_buf_reserve(&w->plain, size));
+	HF_TRY(hf_pread_full(fd, w->plain.p, size, want->off, &got));
+	if (got < size || !hf_index_entry(w->r->ix, want->number, &blob, &at))
+		return NULL;
+	struct hf_id id = hf_sha256((struct hf_bytes){w->plain.p, size});
+	*is_same = hf_id_eq(&id, &blob.id);
+	return NULL;
+}
+
+/* Opens the file that a part is compared with; -1 with errno. */
+static int
+open_existing(struct hf_restore *r, const struct rfile *f)
+{
+	struct rpath path;
+
+	if (!restore_path(f->dir, f->name, &path))
+		return -1;
+	return hf_root_openat(&r->root, path.s, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+}
+
+static void
+verify_part(struct rworker *w, struct rwindow *window, const struct rpart *p)
+{
+	struct hf_restore *r = w->r;
+	struct rfile *f = p->file;
+	hf_autofd int fd = open_existing(r, f);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		restore_file_fail(r, f, hf_err_errno(errno, "opening to verify"));
+	} else if (!S_ISREG(st.st_mode)) {
+		restore_file_fail(r, f, hf_err(HF_ECORRUPT, "expected to be a regular file"));
+	} else if ((uint64_t)st.st_size != f->size) {
+		restore_file_fail(r, f,
+			hf_err(HF_ECORRUPT, "invalid file size: expected %llu, got %llu",
+				(unsigned long long)f->size, (unsigned long long)st.st_size));
+	}
+	for (size_t i = p->first;
+		i < p->first + p->n && !restore_is_stopped(r) && !atomic_load(&f->has_failed);
+		i++) {
+		bool is_same;
+		struct hf_err *e = compare_blob(w, fd, &window->wants[i], &is_same);
+
+		if (e == NULL && !is_same)
+			e = hf_err(HF_ECORRUPT, "unexpected content, starting at offset %llu",
+				(unsigned long long)window->wants[i].off);
+		if (e != NULL)
+			restore_file_fail(r, f, e);
+	}
+	for (size_t i = p->first; i < p->first + p->n; i++)
+		window->wants[i].file = NULL;
+	restore_file_done(r, f, p->n);
+}
+
+/* Blobs that are there need not be written; a file with other names is written anew or not at all. */
+static void
+compare_part(struct rworker *w, struct rwindow *window, const struct rpart *p)
+{
+	struct hf_restore *r = w->r;
+	struct rfile *f = p->file;
+	hf_autofd int fd = f->must_replace && p->n < f->n_blobs ? -1 : open_existing(r, f);
+	uint64_t n_same = 0, bytes = 0;
+
+	for (size_t i = p->first; i < p->first + p->n && fd >= 0 && !restore_is_stopped(r);
+		i++) {
+		struct rwant *want = &window->wants[i];
+		bool is_same;
+		struct hf_err *e = compare_blob(w, fd, want, &is_same);
+
+		if (e != NULL) {
+			hf_err_free(e); /* what cannot be read is written */
+			break;
+		}
+		if (is_same) {
+			n_same++;
+			bytes += want_size(want);
+			want->file = NULL;
+		} else if (f->must_replace) {
+			break;
+		}
+	}
+	if (n_same < p->n || !f->is_size_ok) {
+		if (fd < 0 && !f->must_replace && window->wants[p->first].off > 0)
+			restore_file_fail(r, f, hf_err(HF_EIO, "has vanished while restoring"));
+		if (f->must_replace || fd < 0) {
+			f->must_replace = true;
+			n_same = bytes = 0;
+			for (size_t i = p->first; i < p->first + p->n; i++)
+				window->wants[i].file = f;
+		}
+		restore_file_dirty(r, f);
+	}
+	if (r->opt.is_dry_run || restore_is_stopped(r)) {
+		for (size_t i = p->first; i < p->first + p->n; i++)
+			window->wants[i].file = NULL;
+		n_same = p->n;
+	}
+	atomic_fetch_add(&f->bytes_kept, bytes);
+	if (n_same > 0)
+		restore_file_done(r, f, n_same);
+}
+
+void
+restore_compare_job(struct rworker *w, struct rwindow *window, size_t i)
+{
+	if (w->r->is_verifying)
+		verify_part(w, window, &window->parts[i]);
+	else
+		compare_part(w, window, &window->parts[i]);
+}
+
+/* ---- ranges ---- */
+
+static int
+compare_wants(const void *a, const void *b)
+{
+	const struct rwant *x = a, *y = b;
+
+	if (x->pack != y->pack)
+		return x->pack < y->pack ? -1 : 1;
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (x->off > y->off) - (x->off < y->off);
+}
+
+/*
+ * What is left to be written, sorted by where it lies and joined to ranges: as long as possible,
+ * but so many that the workers end at about the same time.
+ */
+void
+restore_make_ranges(struct hf_restore *r, struct rwindow *window)
+{
+	uint64_t total = 0, most;
+	size_t n = 0;
+
+	for (size_t i = 0; i < window->n_wants; i++) {
+		if (window->wants[i].file == NULL)
+			continue;
+		total += window->wants[i].length;
+		window->wants[n++] = window->wants[i];
+	}
+	window->n_wants = n;
+	qsort(window->wants, n, sizeof window->wants[0], compare_wants);
+	most = total / (8 * (uint64_t)r->n_workers);
+	most = most < RANGE_MIN ? RANGE_MIN : most > RANGE_MAX ? RANGE_MAX : most;
+	for (size_t i = 0; i < n; i++) {
+		const struct rwant *w = &window->wants[i];
+		uint64_t end = (uint64_t)w->offset + w->length;
+
+		if (window->n_ranges > 0) {
+			struct rrange *l = &window->ranges[window->n_ranges - 1];
+
+			if (l->pack == w->pack && end - l->offset <= most &&
+				w->offset <= (uint64_t)l->offset + l->length + RANGE_GAP) {
+				if (end - l->offset > l->length)
+					l->length = (uint32_t)(end - l->offset);
+				l->n++;
+				continue;
+			}
+			/* The same blob may not be torn apart. */
+			if (w->number == w[-1].number) {
+				l->n++;
+				continue;
+			}
+		}
+		RESTORE_PUSH(window->ranges, window->n_ranges, window->cap_ranges);
+		window->ranges[window->n_ranges - 1] =
+			(struct rrange){i, 1, w->pack, w->offset, w->length};
+	}
+}
+
+/*
+ * The plaintext of a blob, from the range when that could be read, else from any copy. The content
+ * of w->plain is replaced.
+ */
+static struct hf_err *
+open_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed)
+{
+	struct hf_location at;
+	struct hf_blob blob;
+
+	hf_buf_reset(&w->plain);
+	if (!hf_index_entry(w->r->ix, want->number, &blob, &at))
+		return hf_err(HF_ENOTFOUND, "blob has vanished from the index");
+	if (sealed != NULL) {
+		struct hf_err *e = hf_reader_open(
+			w->reader, &blob, sealed, want->length, want->raw_length, &w->plain);
+
+		if (e == NULL)
+			return NULL;
+		hf_err_free(e);
+		hf_buf_reset(&w->plain);
+	}
+	return hf_reader_blob(w->reader, &blob, &w->plain);
+}
+
+/* One blob to all the places that want it. */
+static void
+write_blob(struct rworker *w, struct rwant *wants, size_t n, uint8_t *sealed)
+{
+	struct hf_restore *r = w->r;
+	struct hf_err *e = NULL;
+
+	if (!restore_is_stopped(r))
+		e = open_blob(w, &wants[0], sealed);
+	for (size_t i = 0; i < n; i++) {
+		struct rfile *f = wants[i].file;
+
+		if (e != NULL)
+			restore_file_fail(r, f, hf_err(hf_err_code(e), "%s", hf_err_text(e)));
+		else if (!restore_is_stopped(r))
+			restore_file_write(r, f, wants[i].off, hf_buf_bytes(&w->plain));
+		restore_file_done(r, f, 1);
+	}
+	hf_err_free(e);
+}
+
+static void
+write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
+{
+	struct hf_name name = {.kind = HF_PACK};
+	struct rwant *wants = window->wants + g->first;
+	uint8_t *raw = NULL;
+
+	hf_buf_reset(&w->raw);
+	if (!restore_is_stopped(w->r) && hf_index_pack(w->r->ix, g->pack, &name.id)) {
+		struct hf_err *e = hf_store_get(
+			hf_repo_store(w->r->repo), &name, g->offset, g->length, &w->raw);
+
+		/* Then each blob is tried alone, wherever there is a copy. */
+		if (e == NULL)
+			raw = w->raw.p;
+		hf_err_free(e);
+	}
+	for (size_t i = 0, n; i < g->n; i += n) {
+		for (n = 1; i + n < g->n && wants[i + n].number == wants[i].number; n++)
+			;
+		write_blob(w, wants + i, n,
+			raw != NULL ? raw + (wants[i].offset - g->offset) : NULL);
+	}
+}
+
+void
+restore_write_job(struct rworker *w, struct rwindow *window, size_t i)
+{
+	if (i < window->n_ranges)
+		write_range(w, window, &window->ranges[i]);
+	else
+		restore_file_finish(w->r, window->files[i - window->n_ranges]);
+}
