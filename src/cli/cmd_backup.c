@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
+#include "cli/patterns.h"
 #include "cli/place.h"
 #include "cli/session.h"
 #include "cli/snaplist.h"
@@ -18,6 +19,7 @@
 struct backup_options {
 	char *parent, *group_by, *host, *time, *stdin_filename;
 	struct hf_strings tags;
+	struct hf_pattern_opts exclude;
 	struct hf_strings if_present;
 	struct hf_strings files_from, files_verbatim, files_raw;
 	uint64_t larger_than, read_concurrency;
@@ -32,6 +34,7 @@ struct backup_options {
 static const struct hf_opt options[] = {
 	{"dry-run", 'n', HF_OPT_FLAG(T, is_dry_run),
 		.help = "write nothing, only show what would be done"},
+	HF_OPT_EXCLUDES(T, exclude),
 	{"exclude-caches", 0, HF_OPT_FLAG(T, exclude_caches),
 		.help = "leave out what is in folders marked by a CACHEDIR.TAG file"},
 	{"exclude-if-present", 0, HF_OPT_LIST(T, if_present), .arg = "filename[:header]",
@@ -96,6 +99,7 @@ struct backup {
 	struct hf_strings targets; /* as the user wrote them */
 	char *cwd;
 	struct hf_strings tags;
+	struct hf_patterns exclude;
 	struct hf_exclude_tag *exclude_tags;
 	size_t n_exclude_tags;
 	char *host, *user;
@@ -116,6 +120,7 @@ backup_clear(struct backup *b)
 		close(b->child_fd);
 	hf_strings_clear(&b->targets);
 	hf_strings_clear(&b->tags);
+	hf_patterns_clear(&b->exclude);
 	free(b->exclude_tags);
 	free(b->cwd);
 	free(b->host);
@@ -236,6 +241,7 @@ collect(struct backup *b)
 	if (o->use_fs_snapshot || o->exclude_cloud_files)
 		hf_say_err(b->cli->out, "Warning: --use-fs-snapshot and --exclude-cloud-files "
 					"have no effect on Linux");
+	HF_TRY(hf_patterns_compile(&o->exclude, "exclude", &b->exclude));
 	return collect_tags(b);
 }
 
@@ -296,6 +302,12 @@ wait_for_command(void *arg)
 	return hf_err_in(hf_spawn_wait(child, b->args->v[0]), "command failed");
 }
 
+static bool
+is_excluded(void *arg, const char *abs_path)
+{
+	return hf_patterns_match(arg, abs_path);
+}
+
 static void
 fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent,
 	struct hf_backup_options *out)
@@ -306,6 +318,8 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.targets = (const char *const *)b->targets.v,
 		.n_targets = b->targets.len,
 		.cwd = b->cwd,
+		.exclude = hf_patterns_are_empty(&b->exclude) ? NULL : is_excluded,
+		.exclude_arg = &b->exclude,
 		.exclude_tags = b->exclude_tags,
 		.n_exclude_tags = b->n_exclude_tags,
 		.exclude_larger_than = o->larger_than,
@@ -330,6 +344,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.uid = getuid(),
 		.gid = getgid(),
 		.tags = &b->tags,
+		.excludes = &o->exclude.given,
 		.program_version = "holdfast " HF_VERSION,
 		.lock = s->lock,
 		.stop = &b->cli->stop,
