@@ -168,8 +168,10 @@ restore(struct restore *r, struct hf_session *s, const struct hf_id *tree)
 	const struct restore_options *o = r->o;
 	bool has_patterns =
 		!hf_patterns_are_empty(&r->exclude) || !hf_patterns_are_empty(&r->include);
+	hf_autofree char *cwd = hf_env_cwd();
+	hf_autofree char *target = hf_path_abs(cwd != NULL ? cwd : "/", o->target);
 	struct hf_restore_options engine_options = {
-		.target = o->target,
+		.target = target,
 		.overwrite = (enum hf_overwrite)o->overwrite,
 		.should_delete = o->should_delete,
 		.is_sparse = o->is_sparse,
