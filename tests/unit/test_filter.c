@@ -319,17 +319,20 @@ next_random(uint32_t *state)
 	return *state >> 8;
 }
 
-/* `n` random components of the given ones. */
+enum { PATH_SIZE = 64 };
+
+/* Up to five random components of the given ones, in PATH_SIZE bytes. */
 static void
 random_path(char *out, uint32_t *state, const char *const *words, size_t n_words)
 {
 	size_t n = 1 + next_random(state) % 5;
+	size_t len = 0;
 
-	out[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 || next_random(state) % 2 == 0)
-			strncat(out, "/", 2);
-		strncat(out, words[next_random(state) % n_words], 8);
+		const char *slash = i > 0 || next_random(state) % 2 == 0 ? "/" : "";
+
+		len += (size_t)snprintf(out + len, PATH_SIZE - len, "%s%s", slash,
+			words[next_random(state) % n_words]);
 	}
 }
 
@@ -342,7 +345,7 @@ TEST(same_as_the_slow_matcher)
 	unsigned hits = 0;
 
 	for (int i = 0; i < 20000; i++) {
-		char pattern[64], path[64];
+		char pattern[PATH_SIZE], path[PATH_SIZE];
 		hf_auto(hf_strings) list = {0};
 		hf_autoptr(hf_filter) f = NULL;
 
@@ -370,7 +373,7 @@ TEST(nothing_possible_is_ruled_out)
 	uint32_t state = 2;
 
 	for (int i = 0; i < 50000; i++) {
-		char pattern[64], path[64];
+		char pattern[PATH_SIZE], path[PATH_SIZE];
 		hf_auto(hf_strings) list = {0};
 		hf_autoptr(hf_filter) f = NULL;
 		bool child;
