@@ -27,6 +27,14 @@ struct trees {
 	struct hf_reader *reader;
 };
 
+/* A saver ends with its flush, so each round of saving has its own. */
+static inline void
+trees_begin(struct trees *f)
+{
+	REQUIRE_OK(hf_saver_new(f->repo, f->ix, &(struct hf_saver_options){0}, &f->saver));
+	f->sealer = hf_sealer_new(f->saver);
+}
+
 /* The trees and blobs go to `store`, which is taken. */
 static inline void
 trees_init_in(struct trees *f, struct hf_store *store)
@@ -37,8 +45,7 @@ trees_init_in(struct trees *f, struct hf_store *store)
 	REQUIRE_OK(
 		hf_repo_init(store, &password, 2, 0, &(struct hf_repo_options){0}, &f->repo));
 	f->ix = hf_index_new();
-	REQUIRE_OK(hf_saver_new(f->repo, f->ix, &(struct hf_saver_options){0}, &f->saver));
-	f->sealer = hf_sealer_new(f->saver);
+	trees_begin(f);
 	f->reader = hf_reader_new(f->repo, f->ix);
 }
 
@@ -63,6 +70,10 @@ static inline void
 trees_flush(struct trees *f)
 {
 	REQUIRE_OK(hf_saver_flush(f->saver));
+	hf_sealer_free(f->sealer);
+	hf_saver_free(f->saver);
+	f->saver = NULL;
+	trees_begin(f);
 }
 
 static inline struct hf_id
