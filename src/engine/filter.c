@@ -40,6 +40,7 @@ struct pattern {
 	size_t len;
 	size_t min;  /* components that a path must have */
 	size_t deep; /* the first part that is PART_DEEP, or len */
+	size_t deeps;
 	bool is_anchored, is_negated;
 	struct look needs;
 };
@@ -170,7 +171,10 @@ compile(const char *text, bool folds_case, struct pattern *p)
 
 		is_valid = is_valid && hf_glob_is_valid(s);
 		p->parts[p->len] = compile_part(s, &p->needs);
-		p->min += p->parts[p->len++].kind != PART_DEEP;
+		if (p->parts[p->len++].kind == PART_DEEP)
+			p->deeps++;
+		else
+			p->min++;
 		at += s.len;
 		if (*at == '\0')
 			break;
@@ -278,6 +282,69 @@ lacks(uint64_t needed, uint64_t there)
 	return (needed & ~there) != 0;
 }
 
+/* One component more: those places follow from which the component before could be reached. */
+static void
+reach_by_one(const struct part *p, const struct cut *c, bool *reached)
+{
+	for (size_t at = c->len; at > 0; at--)
+		reached[at] = reached[at - 1] && part_matches(p, c->v[at - 1]);
+	reached[0] = false;
+}
+
+/* Any number of components more, up to the place `last`. */
+static void
+reach_by_any(const struct cut *c, size_t last, bool *reached)
+{
+	bool any = false;
+
+	for (size_t at = 0; at <= c->len; at++) {
+		any = (any || reached[at]) && at <= last;
+		reached[at] = any;
+	}
+}
+
+/*
+ * Whether the pattern, which has several **, matches with its run beginning at `from`. The set of
+ * places that can be reached with the parts so far moves on part by part; a ** extends it up to
+ * the last place that leaves one component for each ** behind it (see the header).
+ */
+static bool
+matches_from(const struct pattern *p, const struct cut *c, size_t from, bool *reached)
+{
+	size_t there = c->len + c->is_abs, needed = p->min + p->is_anchored;
+	size_t fixed = 0, deeps = p->deeps;
+
+	memset(reached, 0, c->len + 1);
+	reached[from] = true;
+	for (size_t i = 0; i < p->len; i++) {
+		if (p->parts[i].kind != PART_DEEP) {
+			reach_by_one(&p->parts[i], c, reached);
+			fixed++;
+			continue;
+		}
+		if (there < needed + --deeps)
+			return false;
+		reach_by_any(c, from + fixed + there - needed - deeps, reached);
+	}
+	/* Nothing but ** takes one component at least. */
+	size_t end = from + (p->min == 0 && !p->is_anchored);
+	return memchr(reached + end, true, c->len + 1 - end) != NULL;
+}
+
+static bool
+matches_several_deep(const struct pattern *p, const struct cut *c)
+{
+	hf_autofree bool *reached = hf_alloc_(c->len + 1, sizeof *reached);
+
+	for (size_t from = 0; from < c->len; from++) {
+		if (matches_from(p, c, from, reached))
+			return true;
+		if (p->is_anchored)
+			break;
+	}
+	return false;
+}
+
 /*
  * As with stars in a component, only the last ** is ever given more. A pattern that is not
  * anchored has one in front of it.
@@ -293,6 +360,8 @@ pattern_matches(const struct pattern *p, const struct cut *c)
 		return false;
 	if (p->is_anchored && !c->is_abs)
 		return false;
+	if (p->deeps > 1)
+		return matches_several_deep(p, c);
 	while (part < p->len) {
 		if (p->parts[part].kind == PART_DEEP) {
 			deep_part = ++part;

@@ -16,7 +16,14 @@
  *
  * The run need not reach the end of the path, so that a pattern that matches a folder matches all
  * that is in it. Patterns apply in their order; the last one that matches decides. Empty ones are
- * passed over. Paths are absolute, or relative when patterns are anchored to nothing.
+ * passed over.
+ *
+ * Of several ** in a pattern, each leaves one component of the path for every later one, whereby
+ * the root counts as one unless the pattern is anchored: /a, two stars, b, two stars, c does not
+ * match /a/b/c, but /a/x/y/b/c. That is how restic does it, and a list of excludes must not leave
+ * out more here than there.
+ *
+ * Paths are absolute, or relative when patterns are anchored to nothing.
  *
  * A filter is immutable and may be used by any number of threads.
  */

@@ -125,8 +125,20 @@ TEST(any_number_of_components)
 	check_match("**", "/a", true);
 	check_match("/**", "/a/b", true);
 	check_match("foo/**", "/foo", true);
-	check_match("/a/**/b/**/c", "/a/b/c", true);
+	/* with several of them, one component is left for each later one */
+	check_match("/a/**/b/**/c", "/a/b/c", false);
+	check_match("/a/**/b/**/c", "/a/b/x/c", true);
+	check_match("/a/**/b/**/c", "/a/x/b/c", false);
+	check_match("/a/**/b/**/c", "/a/x/b/c/y", true);
 	check_match("/a/**/b/**/c", "/a/x/b/b/x/c/y", true);
+	check_match("a/**/b/**/c", "/a/b/c", true);
+	check_match("a/**/b/**/c", "a/b/c", false);
+	check_match("a/**/b/**/c", "/x/a/x/x/b/c", true);
+	check_match("a/**/b/**/c/**", "/a/b/c", false);
+	check_match("**/**", "/a", true);
+	check_match("**/**", "a", true);
+	check_match("**/**/**", "a", false);
+	check_match("/**/**", "/a", true);
 	check_match("/a/**/b/**/c", "/x/a/b/c", false);
 	check_match("/a/**/b/**/c", "/a/c/b", false);
 	check_match("a**c", "/abbc", true); /* inside a component it is a star */
@@ -275,33 +287,68 @@ slow_glob(const char *p, const char *s, size_t n)
 	return n > 0 && (*p == '?' || *p == *s) && slow_glob(p + 1, s + 1, n - 1);
 }
 
-/* The pattern from here on against the path from here on; either at the start of a component. */
+/* How many components, the root being one. */
+static size_t
+count_components(const char *p)
+{
+	size_t n = 1;
+
+	for (; *p != '\0'; p++)
+		n += *p == '/';
+	return n;
+}
+
+/* A pattern without **, both at the start of a component. */
 static bool
 slow_run(const char *p, const char *s)
 {
 	size_t pn = strcspn(p, "/"), sn = strcspn(s, "/");
-	const char *p_next = p[pn] != '\0' ? p + pn + 1 : NULL;
-	const char *s_next = s[sn] != '\0' ? s + sn + 1 : NULL;
 
-	if (pn == 2 && p[0] == '*' && p[1] == '*') {
-		if (p_next == NULL || slow_run(p_next, s))
-			return true;
-		return s_next != NULL && slow_run(p, s_next);
-	}
 	if (!slow_glob(p, s, sn))
 		return false;
-	if (p_next == NULL)
+	if (p[pn] == '\0')
 		return true;
-	if (s_next != NULL)
-		return slow_run(p_next, s_next);
-	while (strncmp(p_next, "**", 2) == 0 && p_next[2] == '/')
-		p_next += 3;
-	return strcmp(p_next, "**") == 0;
+	return s[sn] != '\0' && slow_run(p + pn + 1, s + sn + 1);
 }
 
+/* The first ** of `pattern` as a component, or NULL. */
+static const char *
+find_deep(const char *pattern)
+{
+	for (const char *at = pattern; (at = strstr(at, "**")) != NULL; at++) {
+		if ((at == pattern || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
+			return at;
+	}
+	return NULL;
+}
+
+/* Every ** is replaced by every possible number of single stars. */
 static bool
 slow_match(const char *pattern, const char *path)
 {
+	const char *deep = find_deep(pattern);
+	int left = (int)count_components(path) - (int)count_components(pattern) + 1;
+
+	if (deep != NULL) {
+		for (int k = 0; k <= left; k++) {
+			char longer[256];
+			size_t n = (size_t)(deep - pattern);
+
+			memcpy(longer, pattern, n);
+			for (int i = 0; i < k; i++, n += 2)
+				memcpy(longer + n, "*/", 2);
+			n += (size_t)snprintf(longer + n, sizeof longer - n, "%s",
+				deep + 2 + (deep[2] == '/'));
+			/* A ** at the end leaves a slash, which only the root keeps. */
+			if (deep[2] == '\0' && n > 1)
+				longer[n - 1] = '\0';
+			if (deep[2] == '\0' && n == 1 && path[0] == '/')
+				return true;
+			if (longer[0] != '\0' && slow_match(longer, path))
+				return true;
+		}
+		return false;
+	}
 	if (pattern[0] == '/')
 		return path[0] == '/' && slow_run(pattern + 1, path + 1);
 	for (const char *s = path + (path[0] == '/'); s != NULL; s = strchr(s, '/')) {
