@@ -15,7 +15,7 @@
 
 enum {
 	THREADS_MAX = 32,
-	MEMORY_AT_ONCE = 256 << 20, /* no lanes are added side by side beyond this */
+	MEMORY_AT_ONCE = 256 << 20, /* no lanes are added beyond this, or an eighth of RAM */
 };
 
 struct hf_err *
@@ -89,11 +89,24 @@ mix(struct work *w, unsigned threads)
 	return hf_group_wait(g);
 }
 
+/* What all lanes that are computed at the same time may take together, if that is enough for one. */
+static uint64_t
+memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+	long size = sysconf(_SC_PAGESIZE);
+	uint64_t part = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 8 : 0;
+
+	return part < MEMORY_AT_ONCE ? part : MEMORY_AT_ONCE;
+}
+
 /* How many threads, and how many lanes each of them takes at once. */
 static unsigned
 plan(const struct hf_kdf *k, unsigned threads, unsigned *batch)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t fit = memory() / (128 * k->r * k->n);
+	uint64_t lanes = hf_romix_lanes();
 
 	if (threads == 0)
 		threads = cpus > 0 ? (unsigned)cpus : 1;
@@ -101,14 +114,14 @@ plan(const struct hf_kdf *k, unsigned threads, unsigned *batch)
 		threads = THREADS_MAX;
 	if (threads > k->p)
 		threads = (unsigned)k->p;
+	if (threads > fit)
+		threads = fit > 0 ? (unsigned)fit : 1;
 	uint64_t share = (k->p + threads - 1) / threads;
-	uint64_t fit = MEMORY_AT_ONCE / (128 * k->r * k->n) / threads;
-	uint64_t lanes = hf_romix_lanes();
 
 	if (lanes > share)
 		lanes = share;
-	if (lanes > fit)
-		lanes = fit > 0 ? fit : 1;
+	if (lanes > fit / threads)
+		lanes = fit >= threads ? fit / threads : 1;
 	*batch = (unsigned)lanes;
 	return threads;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * scrypt (RFC 7914) with the limits of restic-format 2.4. The p lanes are computed on several
- * threads; memory is 128 * N * r bytes per thread.
+ * threads, and side by side in one; memory is 128 * N * r bytes for each that is under
+ * way, of which there is never more than one beyond 256 MiB or an eighth of the machine's.
  */
 #ifndef HF_CODEC_KDF_H
 #define HF_CODEC_KDF_H
