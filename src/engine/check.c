@@ -253,7 +253,7 @@ load_snapshots(struct hf_check_run *c)
 static void
 bad_index(void *arg, const struct hf_id *file, struct hf_err *e)
 {
-	hf_check_reportf(arg, HF_CHECK_INDEX, file, "error: error loading index %s: %s",
+	hf_check_reportf(arg, HF_CHECK_INDEX, file, "error loading index %s: %s",
 		hf_id_hex(file).s, hf_err_text(e));
 	hf_err_free(e);
 }

@@ -43,7 +43,8 @@ HF_AUTOPTR(hf_index)
 /*
  * Loads all index files of a repository, several at once. The first file that cannot be read or
  * decoded ends it, unless `on_bad` is given: then that is called (from any thread, one at a time)
- * with the file and an error that it takes, and the others are loaded all the same.
+ * with the file and an error that it takes, and the others are loaded all the same. Only without
+ * `on_bad` does the text name the file.
  * HF_ECORRUPT also: uncompressed_length in a version 1 repository.
  */
 typedef void hf_index_bad_fn(void *arg, const struct hf_id *file, struct hf_err *e);

@@ -28,9 +28,7 @@ load_file(struct loader *l, const struct hf_id *file)
 	struct hf_name name = {HF_INDEX, *file};
 
 	HF_TRY(hf_repo_load(l->repo, &name, &json));
-	return hf_err_in(
-		hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version),
-		"index %s", hf_id_hex(file).s);
+	return hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version);
 }
 
 static struct hf_err *
@@ -46,7 +44,7 @@ load_files(void *arg)
 		if (e == NULL)
 			continue;
 		if (l->on_bad == NULL)
-			return e;
+			return hf_err_in(e, "index %s", hf_id_hex(&l->files[i]).s);
 		pthread_mutex_lock(&l->bad_lock);
 		l->on_bad(l->arg, &l->files[i], e);
 		pthread_mutex_unlock(&l->bad_lock);

@@ -384,7 +384,7 @@ TEST(check_survives_bad_index_files)
 	CHECK_FOUND(&f, HF_CHECK_INDEX, 1);
 	CHECK_FOUND(&f, HF_CHECK_ORPHANED_PACK, 1);
 	CHECK_FOUND(&f, HF_CHECK_TREE, 2); /* two chunks of /a that no index lists */
-	CHECK(SAID(&f, "error: error loading index "));
+	CHECK(SAID(&f, "error loading index "));
 	CHECK(SAID(&f, hf_id_hex(&f.index1).s));
 	CHECK(SAID(&f, "not found in index"));
 	CHECK_EQ(f.result.index_damages, 1);
