@@ -308,6 +308,14 @@ is_excluded(void *arg, const char *abs_path)
 	return hf_patterns_match(arg, abs_path);
 }
 
+/* Counting ahead reads every folder twice, so somebody should be there to look at the totals. */
+static bool
+should_scan(const struct backup *b)
+{
+	return !b->o->no_scan &&
+	       (hf_progress_is_shown(b->cli) || hf_out_says(b->cli->out, HF_SAY_VERBOSE));
+}
+
 static void
 fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent,
 	struct hf_backup_options *out)
@@ -330,7 +338,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.with_atime = o->with_atime,
 		.skip_if_unchanged = o->skip_if_unchanged,
 		.is_dry_run = o->is_dry_run,
-		.no_scan = o->no_scan,
+		.no_scan = !should_scan(b),
 		.read_concurrency = (unsigned)o->read_concurrency,
 		.use_stdin = o->use_stdin || o->use_command,
 		.stdin_fd = o->use_command ? b->child_fd : STDIN_FILENO,
@@ -363,7 +371,7 @@ save(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent)
 
 	fill_options(b, s, parent, &engine);
 	hf_backup_report_start(report);
-	if (!b->o->no_scan)
+	if (should_scan(b))
 		say_targets(b, "start scan");
 	say_targets(b, "start backup");
 	e = hf_backup(s->repo, s->index, &engine, &events, &progress, &result);

@@ -48,6 +48,12 @@ choose_interval(const struct hf_cli *cli)
 	return 0.1;
 }
 
+bool
+hf_progress_is_shown(const struct hf_cli *cli)
+{
+	return choose_interval(cli) > 0;
+}
+
 /* Waits for the next report; false: there will be none. The lock is held. */
 static bool
 wait_turn(struct hf_progress *p, struct timespec *next)

@@ -18,6 +18,9 @@ struct hf_progress;
 /* Called on the progress thread. `seconds` have passed since the start. */
 typedef void hf_progress_fn(void *arg, double seconds);
 
+/* True when reports will come without being asked for: counting totals ahead is worth it. */
+bool hf_progress_is_shown(const struct hf_cli *cli);
+
 /* Starts the thread. One at a time in the program. */
 struct hf_progress *hf_progress_start(struct hf_cli *cli, hf_progress_fn *report, void *arg);
 
