@@ -321,7 +321,8 @@ def restores(tmp):
             (d / "extra").write_text("extra")
             os.utime(d / "extra", ns=(10**18, 10**18))
             (d / "link").mkdir()
-            (d / "sub").write_text("a file, not a folder")
+            if "--dry-run" not in line:  # restic's dry run stumbles over it
+                (d / "sub").write_text("a file, not a folder")
         ra = p.one(p.restic, "restore", sid, *line.split(), "-t", "t1")
         rb = p.one(tap.holdfast(), "restore", sid, *line.split(), "-t", "t2")
         tap.eq(rb.returncode, ra.returncode, line + rb.stderr + ra.stderr)
