@@ -12,10 +12,10 @@ char *hf_host_name(void);
 char *hf_user_name(uid_t uid);
 
 /*
- * Names the space in which a process number means one process: this boot of this kernel, and the
- * pid namespace. Two processes that get the same text can ask the kernel for each other by number;
- * equal host names are no such proof, because containers share them. "" if it cannot be told. The
- * caller frees it. Any thread.
+ * Names the space in which a process number means one process: this boot of this kernel, and
+ * the pid namespace. Two processes that get the same text can ask the kernel for each other by
+ * number; equal host names are no such proof, because containers share them. "" if it cannot be
+ * told. The caller frees it. Any thread.
  */
 char *hf_pid_space(void);
 

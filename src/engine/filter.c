@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Patterns are compiled to components of a few kinds, most of which are one memcmp(). A path is
- * cut once for all patterns, and three words say what its components look like, so that a pattern
- * that needs what is not there costs three comparisons and no more.
+ * cut once for all patterns, and three words say what its components look like, so that a
+ * pattern that needs what is not there costs three comparisons and no more.
  */
 #include "engine/filter.h"
 
@@ -27,8 +27,8 @@ struct part {
 
 /*
  * What is in a set of components, as bits: `whole` has one for length, first and last byte of
- * each, the others one for its first or last byte. A pattern that needs a bit which a path has not
- * cannot match it; the reverse says nothing.
+ * each, the others one for its first or last byte. A pattern that needs a bit which a path has
+ * not cannot match it; the reverse says nothing.
  */
 struct look {
 	uint64_t whole, first, last;
@@ -304,9 +304,9 @@ reach_by_any(const struct cut *c, size_t last, bool *reached)
 }
 
 /*
- * Whether the pattern, which has several **, matches with its run beginning at `from`. The set of
- * places that can be reached with the parts so far moves on part by part; a ** extends it up to
- * the last place that leaves one component for each ** behind it (see the header).
+ * Whether the pattern, which has several **, matches with its run beginning at `from`. The set
+ * of places that can be reached with the parts so far moves on part by part; a ** extends it up
+ * to the last place that leaves one component for each ** behind it (see the header).
  */
 static bool
 matches_from(const struct pattern *p, const struct cut *c, size_t from, bool *reached)
@@ -461,9 +461,9 @@ is_special_variable(char c)
 }
 
 /*
- * The variable's name behind a `$` at the beginning of `s`, and how many bytes it takes with its
- * braces. An empty name that takes bytes is a mistake and dropped; one that takes none leaves the
- * `$` as it is. These are the rules of Go's os.Expand.
+ * The variable's name behind a `$` at the beginning of `s`, and how many bytes it takes with
+ * its braces. An empty name that takes bytes is a mistake and dropped; one that takes none
+ * leaves the `$` as it is. These are the rules of Go's os.Expand.
  */
 static size_t
 variable_name(struct hf_str s, struct hf_str *name)

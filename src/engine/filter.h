@@ -9,19 +9,19 @@
  *
  *	foo            any component foo: /a/foo, /a/foo/b
  *	foo/bar        foo with bar directly in it, anywhere
- *	/foo           with a slash in front the run begins at the root: /foo, /foo/b, not /a/foo
- *	*.o  te?t  [ab]*   a component may hold wildcards (engine/glob.h); none of them is a slash
- *	foo / ** / bar     (without blanks) ** as a whole component is any number of components, also none
+ *	/foo           with a slash in front only at the root: /foo, /foo/b, not /a/foo
+ *	*.o te?t [ab]*	wildcards within a component (engine/glob.h); none is a slash
+ *	**             as a whole component: any number of components, also none
  *	!foo           what matches is chosen no longer
  *
- * The run need not reach the end of the path, so that a pattern that matches a folder matches all
- * that is in it. Patterns apply in their order; the last one that matches decides. Empty ones are
- * passed over.
+ * The run need not reach the end of the path, so that a pattern that matches a folder matches
+ * all that is in it. Patterns apply in their order; the last one that matches decides. Empty
+ * ones are passed over.
  *
- * Of several ** in a pattern, each leaves one component of the path for every later one, whereby
- * the root counts as one unless the pattern is anchored: /a, two stars, b, two stars, c does not
- * match /a/b/c, but /a/x/y/b/c. That is how restic does it, and a list of excludes must not leave
- * out more here than there.
+ * Of several ** in a pattern, each leaves one component of the path for every later one,
+ * whereby the root counts as one unless the pattern is anchored: /a, two stars, b, two stars, c
+ * does not match /a/b/c, but /a/x/y/b/c. That is how restic does it, and a list of excludes
+ * must not leave out more here than there.
  *
  * Paths are absolute, or relative when patterns are anchored to nothing.
  *
@@ -36,7 +36,8 @@ struct hf_filter;
 
 /*
  * Compiles `patterns`, which are copied. With `folds_case` they and all paths are compared in
- * lower case (Unicode, simple). HF_EINVAL: some are malformed; the text lists them, one per line.
+ * lower case (Unicode, simple). HF_EINVAL: some are malformed; the text lists them, one per
+ * line.
  */
 struct hf_err *hf_filter_new(
 	const struct hf_strings *patterns, bool folds_case, struct hf_filter **out) HF_MUST;
@@ -47,8 +48,8 @@ HF_AUTOPTR(hf_filter)
 bool hf_filter_match(const struct hf_filter *f, const char *path);
 
 /*
- * The same; *child_may_match tells whether something below `path`, a folder, could be chosen, so
- * that it is worth entering. It errs on the side of true.
+ * The same; *child_may_match tells whether something below `path`, a folder, could be chosen,
+ * so that it is worth entering. It errs on the side of true.
  */
 bool hf_filter_match_child(const struct hf_filter *f, const char *path, bool *child_may_match);
 
@@ -57,8 +58,8 @@ typedef const char *hf_filter_env_fn(void *arg, const char *name);
 
 /*
  * Appends the patterns of a file of patterns, given its bytes, to `out`: one per line, UTF-8 or
- * UTF-16 with a byte order mark, white space around them taken off, lines that are empty or begin
- * with # left out, $NAME and ${NAME} replaced by what `env` says ("" for NULL), $$ by $.
+ * UTF-16 with a byte order mark, white space around them taken off, lines that are empty or
+ * begin with # left out, $NAME and ${NAME} replaced by what `env` says ("" for NULL), $$ by $.
  * HF_EINVAL: a line holds a NUL.
  */
 struct hf_err *hf_filter_read(

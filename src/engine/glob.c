@@ -113,8 +113,8 @@ take_one(struct hf_str *pattern, struct hf_str *name)
 }
 
 /*
- * Only the last star is ever given more: if an earlier one could make a match by taking more, then
- * so could the last.
+ * Only the last star is ever given more: if an earlier one could make a match by taking more,
+ * then so could the last.
  */
 bool
 hf_glob_match(struct hf_str pattern, struct hf_str name)

@@ -33,8 +33,8 @@ struct hf_err *hf_key_create(struct hf_store *store, const struct hf_key *master
 	struct hf_id *id) HF_MUST;
 
 /*
- * Tries the password on one key file. HF_EAUTH: it does not open this one. HF_ECORRUPT: the file
- * is damaged or its parameters are out of bounds. `info` may be NULL.
+ * Tries the password on one key file. HF_EAUTH: it does not open this one. HF_ECORRUPT: the
+ * file is damaged or its parameters are out of bounds. `info` may be NULL.
  */
 struct hf_err *hf_key_open(struct hf_store *store, const struct hf_id *id,
 	const struct hf_secret *password, struct hf_key *master,
@@ -45,18 +45,18 @@ struct hf_err *hf_key_read(
 	struct hf_store *store, const struct hf_id *id, struct hf_key_info *info) HF_MUST;
 
 /*
- * Appends the bytes of a key file: `master` under `password`, with what `info` says. `iv` is NULL
- * for a random one; 16 bytes for test vectors.
+ * Appends the bytes of a key file: `master` under `password`, with what `info` says. `iv` is
+ * NULL for a random one; 16 bytes for test vectors.
  */
 struct hf_err *hf_key_seal(const struct hf_key *master, const struct hf_secret *password,
 	const struct hf_key_info *info, const uint8_t salt[static HF_KDF_SALT],
 	const uint8_t *iv, struct hf_buf *out) HF_MUST;
 
 /*
- * Finds a key that the password opens: the one that `hint` (an id or the unique beginning of one,
- * or NULL) means first, then all in the order of the listing, 20 at most. A damaged file among
- * them does not end the search. HF_EAUTH: none opens. Else, when none opens and one of them could
- * not be read or none was a key, the error of the first such file, which it names.
+ * Finds a key that the password opens: the one that `hint` (an id or the unique beginning of
+ * one, or NULL) means first, then all in the order of the listing, 20 at most. A damaged file
+ * among them does not end the search. HF_EAUTH: none opens. Else, when none opens and one of
+ * them could not be read or none was a key, the error of the first such file, which it names.
  */
 struct hf_err *hf_key_search(struct hf_store *store, const struct hf_secret *password,
 	const char *hint, struct hf_key *master, struct hf_id *id) HF_MUST;

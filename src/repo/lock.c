@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Taking, renewing and giving back the lock. The order of every renewal is: write the new file,
- * see that the old one is still there, delete the old one. At any moment at least one file of ours
- * can be listed, and whoever deleted the old one before the second step is noticed: then somebody
- * believed us dead and may have gone ahead.
+ * see that the old one is still there, delete the old one. At any moment at least one file of
+ * ours can be listed, and whoever deleted the old one before the second step is noticed: then
+ * somebody believed us dead and may have gone ahead.
  */
 #include "repo/lock.h"
 
@@ -127,9 +127,9 @@ look_at(struct hf_lock *l, const struct hf_id *id)
 }
 
 /*
- * Looks at all locks once. A lock that vanishes between listing and reading may have been renewed
- * under a new name that the listing did not show: *moved tells to list again. Of several errors a
- * conflict is the one that matters.
+ * Looks at all locks once. A lock that vanishes between listing and reading may have been
+ * renewed under a new name that the listing did not show: *moved tells to list again. Of
+ * several errors a conflict is the one that matters.
  */
 static struct hf_err *
 look_once(struct hf_lock *l, bool *moved)
@@ -215,7 +215,9 @@ delete_quietly(struct hf_lock *l, const struct hf_id *id)
 	hf_err_free(hf_store_del(hf_repo_store(l->repo), &name));
 }
 
-/* Writes a file with the present time. What a lost answer hides is deleted as far as possible. */
+/*
+ * Writes a file with the present time. What a lost answer hides is deleted as far as possible.
+ */
 static struct hf_err *
 write_file(struct hf_lock *l, struct hf_id *id)
 {
@@ -408,8 +410,8 @@ lock_new(struct hf_repo *repo, enum hf_lock_mode mode, const struct hf_lock_pace
 }
 
 /*
- * Two that come at the same time see each other at the second look, if not at the first: each has
- * written its file before.
+ * Two that come at the same time see each other at the second look, if not at the first: each
+ * has written its file before.
  */
 static struct hf_err *
 try_once(struct hf_lock *l, struct hf_stop *stop)

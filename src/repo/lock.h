@@ -49,14 +49,14 @@ struct hf_lock;
 typedef void hf_lock_wait_fn(void *arg, const char *text);
 
 /*
- * Takes a lock on `repo`, which must outlive it, and starts the thread that renews it. Tries for
- * `wait_s` seconds (0: once). On success *out is the caller's; on failure it is NULL.
- * HF_ELOCKED: an excluding lock is there; the text is restic's and names host, user, pid and age.
- * HF_ECANCELED: `stop` was set while waiting.
+ * Takes a lock on `repo`, which must outlive it, and starts the thread that renews it. Tries
+ * for `wait_s` seconds (0: once). On success *out is the caller's; on failure it is NULL.
+ * HF_ELOCKED: an excluding lock is there; the text is restic's and names host, user, pid and
+ * age. HF_ECANCELED: `stop` was set while waiting.
  *
- * A lock whose owner is dead beyond doubt is deleted and does not exclude: it was written by this
- * program in the same pid space (base/host.h), and the kernel says that there is no such process.
- * Locks of other programs do not carry that proof; they stay until `unlock`.
+ * A lock whose owner is dead beyond doubt is deleted and does not exclude: it was written by
+ * this program in the same pid space (base/host.h), and the kernel says that there is no such
+ * process. Locks of other programs do not carry that proof; they stay until `unlock`.
  *
  * `restic unlock` tries whether a process is alive by SIGHUP, so that whoever holds a lock must
  * ignore that signal.
@@ -102,9 +102,9 @@ void hf_lock_info_self(struct hf_lock_info *out);
 bool hf_lock_is_orphan(const struct hf_lock_info *info, const struct hf_lock_info *self);
 
 /*
- * Deletes the lock files that are stale: older than HF_LOCK_STALE_S, or from this host and without
- * a process of that number. Those that cannot be read stay, unless `all` is set: then every lock
- * file goes. *removed counts.
+ * Deletes the lock files that are stale: older than HF_LOCK_STALE_S, or from this host and
+ * without a process of that number. Those that cannot be read stay, unless `all` is set: then
+ * every lock file goes. *removed counts.
  */
 struct hf_err *hf_lock_remove_stale(struct hf_repo *repo, bool all, size_t *removed) HF_MUST;
 

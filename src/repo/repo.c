@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Making and opening a repository, and its whole files: sealed on the way in, proven on the way out. */
+/* Making and opening a repository, and its whole files: sealed on their way in, then proven. */
 #include "repo/repo.h"
 
 #include "base/host.h"
@@ -222,8 +222,8 @@ encode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 }
 
 /*
- * Broken memory or a bug in a library would otherwise be found when the file is needed. The copy
- * is opened, because opening works in place.
+ * Broken memory or a bug in a library would otherwise be found when the file is needed. The
+ * copy is opened, because opening works in place.
  */
 static struct hf_err *
 prove(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes sealed,

@@ -3,9 +3,9 @@
  * An opened repository: a store, the master key that a password unlocked, and the config. After
  * opening it is immutable and may be used from any number of threads.
  *
- * Order that every writer keeps, because readers rely on it (restic-format 5.4, 11.1): packs are
- * durable before an index names them, index files before a snapshot needs them. Readers list
- * snapshots first and load the index afterwards.
+ * Order that every writer keeps, because readers rely on it (restic-format 5.4, 11.1): packs
+ * are durable before an index names them, index files before a snapshot needs them. Readers
+ * list snapshots first and load the index afterwards.
  */
 #ifndef HF_REPO_REPO_H
 #define HF_REPO_REPO_H
@@ -44,17 +44,18 @@ struct hf_config {
 struct hf_repo;
 
 /*
- * Creates a repository in `store`: folders, a key for `password`, then the config. `polynomial` 0
- * means a random one; `version` is 1 or 2. Takes `store`, also on failure.
- * HF_EEXISTS: there is a config, a key or a snapshot already.
+ * Creates a repository in `store`: folders, a key for `password`, then the config. `polynomial`
+ * 0 means a random one; `version` is 1 or 2. Takes `store`, also on failure. HF_EEXISTS: there
+ * is a config, a key or a snapshot already.
  */
 struct hf_err *hf_repo_init(struct hf_store *store, const struct hf_secret *password,
 	unsigned version, hf_poly polynomial, const struct hf_repo_options *options,
 	struct hf_repo **out) HF_MUST;
 
 /*
- * Opens the repository in `store`, which it takes, also on failure. HF_ENOREPO: no config there.
- * HF_EAUTH: no key opens with `password`. HF_ECORRUPT: a key file or the config does not verify.
+ * Opens the repository in `store`, which it takes, also on failure. HF_ENOREPO: no config
+ * there. HF_EAUTH: no key opens with `password`. HF_ECORRUPT: a key file or the config does not
+ * verify.
  */
 struct hf_err *hf_repo_open(struct hf_store *store, const struct hf_secret *password,
 	const struct hf_repo_options *options, struct hf_repo **out) HF_MUST;
@@ -72,9 +73,9 @@ const struct hf_id *hf_repo_key_id(
 	const struct hf_repo *repo); /* the key file that opened it */
 
 /*
- * The plaintext of an unpacked file (snapshot, index, lock, config): loaded, its SHA-256 compared
- * with its name (one more try on a mismatch), opened, decompressed, appended to `out`, whose
- * maximum is the limit. HF_ENOTFOUND; HF_ECORRUPT: does not verify.
+ * The plaintext of an unpacked file (snapshot, index, lock, config): loaded, its SHA-256
+ * compared with its name (one more try on a mismatch), opened, decompressed, appended to `out`,
+ * whose maximum is the limit. HF_ENOTFOUND; HF_ECORRUPT: does not verify.
  */
 struct hf_err *hf_repo_load(
 	struct hf_repo *repo, const struct hf_name *name, struct hf_buf *out) HF_MUST;
@@ -95,15 +96,16 @@ struct hf_err *hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_b
 	struct hf_buf *out) HF_MUST;
 
 /*
- * All ids of one kind, sorted. *out is the caller's array of *n ids. `sizes` may be NULL, else it
- * receives the caller's array of file sizes in the same order.
+ * All ids of one kind, sorted. *out is the caller's array of *n ids. `sizes` may be NULL, else
+ * it receives the caller's array of file sizes in the same order.
  */
 struct hf_err *hf_repo_list(struct hf_repo *repo, enum hf_kind kind, struct hf_id **out,
 	uint64_t **sizes, size_t *n) HF_MUST;
 
 /*
- * The one id of that kind that begins with `prefix` (lower-case hex digits). A whole id is taken as
- * it is, without looking whether there is such a file. HF_ENOTFOUND: none. HF_EINVAL: more than one.
+ * The one id of that kind that begins with `prefix` (lower-case hex digits). A whole id is
+ * taken as it is, without looking whether there is such a file. HF_ENOTFOUND: none. HF_EINVAL:
+ * several.
  */
 struct hf_err *hf_repo_resolve(
 	struct hf_repo *repo, enum hf_kind kind, const char *prefix, struct hf_id *out) HF_MUST;

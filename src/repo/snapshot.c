@@ -32,7 +32,9 @@ hf_snapshot_free(struct hf_snapshot *s)
 	free(s);
 }
 
-/* A string with a NUL in it would read shorter than it is, and then match what it should not. */
+/*
+ * A string with a NUL in it would read shorter than it is, and then match what it should not.
+ */
 static struct hf_str
 read_str(struct hf_json *j)
 {

@@ -43,14 +43,14 @@ void hf_snapshot_free(struct hf_snapshot *s);
 HF_AUTOPTR(hf_snapshot)
 
 /*
- * Reads the JSON as restic does (restic-format 6.2): missing fields and `null` are fine, unknown
- * ones are passed over. HF_ECORRUPT: it cannot be read.
+ * Reads the JSON as restic does (restic-format 6.2): missing fields and `null` are fine,
+ * unknown ones are passed over. HF_ECORRUPT: it cannot be read.
  */
 struct hf_err *hf_snapshot_parse(struct hf_bytes json, struct hf_snapshot **out) HF_MUST;
 
 /*
- * Writes the fields in restic's order into an object that the caller has begun, so that `ls` and
- * `snapshots` can add theirs.
+ * Writes the fields in restic's order into an object that the caller has begun, so that `ls`
+ * and `snapshots` can add theirs.
  */
 void hf_snapshot_fields(struct hf_jout *o, const struct hf_snapshot *s);
 
@@ -84,14 +84,14 @@ struct hf_snapshots {
 void hf_snapshots_clear(struct hf_snapshots *l);
 
 /*
- * Is told of a snapshot that cannot be had, and takes the error. `what` is its id in full, or the
- * text by which it was asked for. Called on the thread that asked.
+ * Is told of a snapshot that cannot be had, and takes the error. `what` is its id in full, or
+ * the text by which it was asked for. Called on the thread that asked.
  */
 typedef void hf_snapshot_bad_fn(void *arg, const char *what, struct hf_err *e);
 
 /*
- * Loads all snapshots that match, several at once, sorted by time, oldest first (then by id). One
- * that cannot be loaded is given to on_bad, or fails the whole when that is NULL. One that
+ * Loads all snapshots that match, several at once, sorted by time, oldest first (then by id).
+ * One that cannot be loaded is given to on_bad, or fails the whole when that is NULL. One that
  * vanishes between listing and loading is passed over.
  */
 struct hf_err *hf_snapshots_load(struct hf_repo *repo, const struct hf_snapshot_filter *f,
@@ -108,9 +108,9 @@ struct hf_err *hf_snapshots_select(struct hf_repo *repo, const struct hf_strings
 	struct hf_snapshots *out) HF_MUST;
 
 /*
- * Finds the snapshot that `text` means: an id, a unique beginning of one, or "latest" (newest that
- * matches the filter), each with an optional ":sub/folder", which goes to *subfolder (owned by the
- * caller; NULL without one). HF_ENOTFOUND; HF_EINVAL: ambiguous.
+ * Finds the snapshot that `text` means: an id, a unique beginning of one, or "latest" (newest
+ * that matches the filter), each with an optional ":sub/folder", which goes to *subfolder
+ * (owned by the caller; NULL without one). HF_ENOTFOUND; HF_EINVAL: ambiguous.
  */
 struct hf_err *hf_snapshot_find(struct hf_repo *repo, const char *text,
 	const struct hf_snapshot_filter *f, struct hf_snapshot **out, char **subfolder) HF_MUST;

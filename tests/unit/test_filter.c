@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Patterns: what the language says, the same told a second time by a slow and simple matcher over
- * random patterns, files of patterns, and the time for many of them.
+ * Patterns: what the language says, the same told a second time by a slow and simple matcher
+ * over random patterns, files of patterns, and the time for many of them.
  */
 #include "engine/filter.h"
 
@@ -495,7 +495,9 @@ TEST(files_of_patterns)
 		HF_EINVAL, "line 2");
 }
 
-/* 50 patterns of a usual list on 80,000 paths; the limit has room for sanitizers and valgrind. */
+/*
+ * 50 patterns of a usual list on 80,000 paths; the limit has room for sanitizers and valgrind.
+ */
 TEST(many_patterns_cost_little)
 {
 	static const char list[] =

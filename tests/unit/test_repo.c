@@ -143,7 +143,9 @@ TEST(damaged_config_files)
 		"Is there a repository at the following location?");
 }
 
-/* Passes everything on to a store that outlives it, so that a repository can be opened again. */
+/*
+ * Passes everything on to a store that outlives it, so that a repository can be opened again.
+ */
 struct window {
 	struct hf_store store;
 	struct hf_store *inner;
