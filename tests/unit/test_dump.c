@@ -260,7 +260,7 @@ TEST(what_ustar_cannot_say)
 	hf_auto(hf_buf) b = HF_BUF_MAX(1 << 20);
 	header_of(&b, "f", &n, 0);
 	static const char want[] = "32 SCHILY.xattr.user.a%3D%25=\0\n\n"
-				   "77 "
+				   "75 "
 				   "SCHILY.acl.access=user::rw-\nuser:7:r-x\ngroup::r--\nmask::"
 				   "r--\nother::---\n\n";
 	check_header(b.p, 'x', NULL, sizeof want - 1);
