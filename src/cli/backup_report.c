@@ -262,6 +262,16 @@ on_error(void *arg, const char *path, const char *during, const struct hf_err *e
 	hf_err_json(r->cli->out, &json);
 }
 
+/* As text under --json, too: it is for people only. */
+static void
+on_warning(void *arg, const char *path, const struct hf_err *e)
+{
+	struct hf_backup_report *r = arg;
+
+	(void)path;
+	hf_say_err(r->cli->out, "%s", hf_err_text(e));
+}
+
 static void
 verbose_json(struct hf_backup_report *r, const char *action, const char *path,
 	const struct hf_backup_item *item, uint64_t total_files)
@@ -352,6 +362,7 @@ hf_backup_report_events(struct hf_backup_report *r)
 	return (struct hf_backup_events){
 		.arg = r,
 		.error = on_error,
+		.warning = on_warning,
 		.file_start = on_file_start,
 		.file_end = on_file_end,
 		.item = on_item,

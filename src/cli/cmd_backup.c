@@ -17,12 +17,12 @@
 #include "cli/words.h"
 
 struct backup_options {
-	char *parent, *group_by, *host, *time, *stdin_filename;
+	char *parent, *group_by, *host, *time, *stdin_filename, *larger_than;
 	struct hf_strings tags;
 	struct hf_pattern_opts exclude;
 	struct hf_strings if_present;
 	struct hf_strings files_from, files_verbatim, files_raw;
-	uint64_t larger_than, read_concurrency;
+	uint64_t read_concurrency;
 	bool force, is_dry_run, no_scan, skip_if_unchanged;
 	bool one_file_system, exclude_caches;
 	bool use_stdin, use_command;
@@ -41,7 +41,7 @@ static const struct hf_opt options[] = {
 		.help = "leave out what is in folders that hold a file of this name (which "
 			"itself "
 			"stays), and if a header is given, only if the file begins with it"},
-	{"exclude-larger-than", 0, HF_OPT_SIZE(T, larger_than), .arg = "size",
+	{"exclude-larger-than", 0, HF_OPT_STRING(T, larger_than), .arg = "size",
 		.help = "leave out larger files; suffixes k, M, G, T"},
 	{"one-file-system", 'x', HF_OPT_FLAG(T, one_file_system),
 		.help = "stay on the file systems of the named folders"},
@@ -103,6 +103,8 @@ struct backup {
 	struct hf_exclude_tag *exclude_tags;
 	size_t n_exclude_tags;
 	char *host, *user;
+	uint64_t larger_than;
+	bool has_larger_than;
 	struct hf_time now, time;
 	bool is_partial; /* some targets do not exist */
 	pid_t child;     /* of --stdin-from-command; 0: none, or it has ended */
@@ -229,6 +231,11 @@ collect(struct backup *b)
 	if (!o->use_stdin && !o->use_command)
 		HF_TRY(hf_sources_collect(
 			b->cli, &lists, b->args, &b->targets, &b->is_partial));
+	b->has_larger_than = o->larger_than != NULL && *o->larger_than != '\0';
+	if (b->has_larger_than && !hf_parse_size(o->larger_than, &b->larger_than))
+		return hf_err(HF_EINVAL,
+			"--exclude-larger-than: %s is not a size such as 300, 20k or 5M",
+			o->larger_than);
 	b->now = hf_time_now();
 	b->time = b->now;
 	if (o->time != NULL && *o->time != '\0')
@@ -330,7 +337,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.exclude_arg = &b->exclude,
 		.exclude_tags = b->exclude_tags,
 		.n_exclude_tags = b->n_exclude_tags,
-		.exclude_larger_than = o->larger_than,
+		.exclude_larger_than = b->has_larger_than ? &b->larger_than : NULL,
 		.one_file_system = o->one_file_system,
 		.parent = parent,
 		.ignore_inode = o->ignore_inode,

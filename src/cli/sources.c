@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "cli/format.h"
 #include "cli/words.h"
+#include "engine/glob.h"
 
 #define MAX_LIST ((size_t)4 << 30)
 
@@ -57,8 +58,11 @@ expand(struct hf_cli *cli, const char *pattern, struct hf_strings *out)
 {
 	size_t before = out->len;
 	glob_t g = {0};
-	int rc = glob(pattern, GLOB_PERIOD, NULL, &g);
+	int rc;
 
+	if (!hf_glob_is_valid(hf_str(pattern)))
+		return hf_err(HF_EINVAL, "pattern: %s: syntax error in pattern", pattern);
+	rc = glob(pattern, GLOB_PERIOD, NULL, &g);
 	for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++)
 		if (!is_dot_name(g.gl_pathv[i]) || is_dot_name(pattern))
 			hf_strings_add(out, g.gl_pathv[i]);

@@ -49,12 +49,15 @@ struct hf_backup_progress {
 
 /*
  * What the engine tells its caller. Called from several threads at once; any may be NULL. Paths
- * are those inside the snapshot ("/etc/passwd"), except in error(), which has the path on disk.
+ * are those inside the snapshot ("/etc/passwd"), except in error() and warning(), which have the
+ * path on disk.
  */
 struct hf_backup_events {
 	void *arg;
 	/* Something could not be saved, and is left out. `during` is "scan" or "archival". */
 	void (*error)(void *arg, const char *path, const char *during, const struct hf_err *e);
+	/* Something is odd, but nothing is lost by it: a tag with a wrong header, for example. */
+	void (*warning)(void *arg, const char *path, const struct hf_err *e);
 	void (*file_start)(void *arg, const char *path);
 	void (*file_end)(void *arg, const char *path);
 	/* A file or folder is complete. Only called when `wants_items` is set. */
@@ -84,7 +87,7 @@ struct hf_backup_options {
 	void *exclude_arg;
 	const struct hf_exclude_tag *exclude_tags;
 	size_t n_exclude_tags;
-	uint64_t exclude_larger_than; /* bytes; 0: no limit */
+	const uint64_t *exclude_larger_than; /* bytes; NULL: no limit */
 	bool one_file_system;
 
 	const struct hf_snapshot *parent; /* to take unchanged files from, or NULL */

@@ -174,7 +174,9 @@ struct chunk *chunk_try_get(struct backup *b);
 void chunk_put(struct backup *b, struct chunk *c);
 void push_chunk(struct backup *b, struct chunk *c);
 
-void report(struct worker *w, const char *path, struct hf_err *e); /* takes `e` */
+/* Something is left out; something is odd. Both take `e`. */
+void report(struct worker *w, const char *path, struct hf_err *e);
+void report_odd(struct worker *w, const char *path, struct hf_err *e);
 
 /* backup_dir.c */
 struct dir *dir_new(struct dir *up, uint64_t place, struct hf_str name);
@@ -226,6 +228,12 @@ struct hf_err *names_read(const struct hf_backup_options *o, int fd, struct name
 
 bool is_excluded_name(const struct hf_backup_options *o, const char *path);
 bool is_excluded_stat(const struct hf_backup_options *o, const struct stat *st);
+
+/*
+ * The file system that --one-file-system allows at the absolute path of a leaf that nobody named:
+ * that of the nearest target above it, or `own` if there is none.
+ */
+dev_t device_above(const struct backup *b, const char *path, dev_t own);
 
 /* True when a tag in folder `dir` excludes `name` (for targets that nobody listed). */
 bool is_excluded_by_tag(const struct hf_backup_options *o, const char *dir, const char *name);

@@ -25,15 +25,16 @@ static struct hf_err *
 scan_item(struct scan *s, int dirfd, const char *name, bool is_explicit, dev_t device)
 {
 	struct backup *b = s->b;
+	const char *path = (const char *)s->path.p;
 	struct stat st;
 
 	HF_TRY(check_stop(b));
-	if (!is_explicit && is_excluded_name(b->o, (const char *)s->path.p))
+	if (!is_explicit && is_excluded_name(b->o, path))
 		return NULL;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return NULL;
-	if (dirfd == AT_FDCWD)
-		device = st.st_dev;
+	if (dirfd == AT_FDCWD && b->o->one_file_system)
+		device = is_explicit ? st.st_dev : device_above(b, path, st.st_dev);
 	bool is_foreign = b->o->one_file_system && st.st_dev != device;
 	if (!is_explicit &&
 		(is_excluded_stat(b->o, &st) || (is_foreign && !S_ISDIR(st.st_mode))))

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/path.h"
 #include "engine/backup_i.h"
 
 bool
@@ -17,8 +18,37 @@ is_excluded_name(const struct hf_backup_options *o, const char *path)
 bool
 is_excluded_stat(const struct hf_backup_options *o, const struct stat *st)
 {
-	return o->exclude_larger_than > 0 && !S_ISDIR(st->st_mode) && st->st_size > 0 &&
-	       (uint64_t)st->st_size > o->exclude_larger_than;
+	return o->exclude_larger_than != NULL && !S_ISDIR(st->st_mode) && st->st_size > 0 &&
+	       (uint64_t)st->st_size > *o->exclude_larger_than;
+}
+
+/* Whether the path is `dir` or something below it; both are absolute and clean. */
+static bool
+is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (strcmp(dir, "/") == 0)
+		return true;
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+dev_t
+device_above(const struct backup *b, const char *path, dev_t own)
+{
+	size_t best = 0;
+
+	for (size_t i = 0; i < b->o->n_targets; i++) {
+		hf_autofree char *target = hf_path_abs(b->cwd, b->o->targets[i]);
+		struct stat st;
+
+		if (strlen(target) > best && is_below(path, target) &&
+			lstat(target, &st) == 0) {
+			best = strlen(target);
+			own = st.st_dev;
+		}
+	}
+	return own;
 }
 
 void

@@ -26,7 +26,7 @@ struct item {
 		open_path; /* absolute, when it is not `name` below dir's descriptor; or NULL */
 	const char *path;  /* absolute, cleaned, as patterns see it; or NULL: w->path */
 	bool is_explicit;  /* no exclusion concerns it */
-	bool is_target;    /* its file system is the allowed one from here on */
+	bool is_target;    /* nobody listed it: that it is not there is worth a report */
 	const struct hf_node *old; /* of that name in the parent snapshot, or NULL */
 };
 
@@ -169,7 +169,7 @@ do_special(struct worker *w, const struct item *it, const struct stat *st)
 static struct hf_err *walk_dir(struct worker *w, struct dir *d);
 
 static struct hf_err *
-do_dir(struct worker *w, const struct item *it, const struct stat *st)
+do_dir(struct worker *w, const struct item *it, const struct stat *st, dev_t device)
 {
 	struct dir *up = it->dir;
 	struct dir *d = dir_new(up, dir_add_place(up), it->name);
@@ -180,7 +180,7 @@ do_dir(struct worker *w, const struct item *it, const struct stat *st)
 		d->base = hf_str_dup(hf_str(it->path));
 		d->open_path = hf_str_dup(hf_str(it->open_path));
 	}
-	d->device = it->is_target ? st->st_dev : up->device;
+	d->device = device;
 	d->is_mount = w->b->o->one_file_system && st->st_dev != d->device;
 	d->old_node = json_dup(&w->json, it->old, &d->old_node_len);
 	if (it->old != NULL && it->old->type == HF_NODE_DIR && it->old->has_subtree) {
@@ -194,6 +194,31 @@ do_dir(struct worker *w, const struct item *it, const struct stat *st)
 	return e;
 }
 
+/* The file system that --one-file-system stays on from this item on. */
+static dev_t
+allowed_device(struct worker *w, const struct item *it, const struct stat *st)
+{
+	if (!w->b->o->one_file_system || it->is_explicit)
+		return st->st_dev;
+	return it->is_target ? device_above(w->b, it->path, st->st_dev) : it->dir->device;
+}
+
+/* Whether the item lies on another file system; not where that is mounted, which is kept. */
+static bool
+is_beyond(struct worker *w, const struct item *it, const struct stat *st, dev_t device)
+{
+	struct stat up;
+
+	if (!w->b->o->one_file_system || st->st_dev == device)
+		return false;
+	if (!S_ISDIR(st->st_mode))
+		return true;
+	if (!it->is_target) /* else we would not be here */
+		return false;
+	hf_autofree char *dir = hf_path_join(it->at, "..");
+	return fstatat(it->dirfd, dir, &up, 0) < 0 || up.st_dev != device;
+}
+
 /* Backs up one name; what cannot be is reported and left out. */
 static struct hf_err *
 do_item(struct worker *w, const struct item *it)
@@ -202,6 +227,7 @@ do_item(struct worker *w, const struct item *it)
 	const struct hf_backup_events *ev = w->b->ev;
 	const char *path = item_path(w, it);
 	struct stat st;
+	dev_t device;
 
 	HF_TRY(check_stop(w->b));
 	if (!it->is_explicit && is_excluded_name(o, path)) {
@@ -215,9 +241,8 @@ do_item(struct worker *w, const struct item *it)
 			report(w, path, hf_err_errno(errno, "lstat %s", path));
 		return NULL;
 	}
-	bool is_foreign = o->one_file_system && !it->is_target && st.st_dev != it->dir->device;
-	if (!it->is_explicit &&
-		(is_excluded_stat(o, &st) || (is_foreign && !S_ISDIR(st.st_mode)))) {
+	device = allowed_device(w, it, &st);
+	if (!it->is_explicit && (is_excluded_stat(o, &st) || is_beyond(w, it, &st, device))) {
 		if (ev->excluded != NULL)
 			ev->excluded(ev->arg, path);
 		return NULL;
@@ -225,7 +250,7 @@ do_item(struct worker *w, const struct item *it)
 	if (S_ISREG(st.st_mode))
 		return do_file(w, it, &st);
 	if (S_ISDIR(st.st_mode))
-		return do_dir(w, it, &st);
+		return do_dir(w, it, &st, device);
 	if (S_ISSOCK(st.st_mode))
 		return NULL; /* has no content and no meaning without its server */
 	return do_special(w, it, &st);
@@ -309,7 +334,7 @@ warn_tag(void *arg, struct hf_err *e)
 {
 	struct worker *w = arg;
 
-	report(w, (const char *)w->path.p, e);
+	report_odd(w, (const char *)w->path.p, hf_err_in(e, "%s", (char *)w->path.p));
 }
 
 static struct hf_err *

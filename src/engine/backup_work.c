@@ -228,3 +228,13 @@ report(struct worker *w, const char *path, struct hf_err *e)
 		ev->error(ev->arg, path, "archival", e);
 	hf_err_free(e);
 }
+
+void
+report_odd(struct worker *w, const char *path, struct hf_err *e)
+{
+	const struct hf_backup_events *ev = w->b->ev;
+
+	if (ev->warning != NULL)
+		ev->warning(ev->arg, path, e);
+	hf_err_free(e);
+}

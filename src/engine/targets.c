@@ -96,6 +96,8 @@ root_of(const char *path)
 static struct hf_err *
 set_leaf(struct hf_target *t, const char *path, bool is_explicit)
 {
+	if (t->path != NULL && strcmp(t->path, path) == 0)
+		return NULL; /* named, and found by listing its folder, too */
 	if (t->path != NULL)
 		return hf_err(HF_EINVAL, "%s is named twice", path);
 	t->path = hf_str_dup(hf_str(path));
