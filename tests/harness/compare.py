@@ -132,6 +132,8 @@ def _compare_scans(a, b, ignore):
 # What a letter of rsync's itemized changes says, by position: YXcstpoguax.
 LETTERS = {2: ("content", "target", "rdev"), 3: ("size", "rdev"), 4: ("mtime",), 5: ("mode",), 6: ("uid",),
            7: ("gid",), 9: ("xattrs", "mode"), 10: ("xattrs",)}
+# Attributes that only one type has.
+OWN = {"content": "file", "size": "file", "target": "symlink", "rdev": "char"}
 RSYNC_TYPES = {"f": "file", "d": "folder", "L": "symlink", "D": "char", "S": "fifo"}
 
 
@@ -151,7 +153,8 @@ def _matters(flags, ignore):
     if not said:
         # A hard link that has to be made; or a line without news.
         return flags[0] in "hc" and not _is_ignored(ignore, "links", kind)
-    return any(not all(_is_ignored(ignore, attr, kind) for attr in LETTERS[i]) for i in said)
+    return any(not all(_is_ignored(ignore, attr, kind) for attr in LETTERS[i] if OWN.get(attr, kind) == kind)
+               for i in said)
 
 
 def _rsync(a, b, excluded, ignore, top):
