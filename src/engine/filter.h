@@ -20,7 +20,7 @@
  *
  * Of several ** in a pattern, each leaves one component of the path for every later one,
  * whereby the root counts as one unless the pattern is anchored: /a, two stars, b, two stars, c
- * does not match /a/b/c, but /a/x/y/b/c. That is how restic does it, and a list of excludes
+ * does not match /a/b/c, but /a/b/x/c. That is how restic does it, and a list of excludes
  * must not leave out more here than there.
  *
  * Paths are absolute, or relative when patterns are anchored to nothing.
