@@ -105,7 +105,8 @@ grow_in_file(struct hf_buf *b, size_t cap)
 struct hf_err *
 hf_buf_reserve(struct hf_buf *b, size_t n)
 {
-	if (n <= b->cap - b->len)
+	/* Even for no bytes there is a place afterwards: NULL + 0 is undefined. */
+	if (n <= b->cap - b->len && (b->p != NULL || b->max == 0))
 		return NULL;
 	if (n > b->max || b->len > b->max - n)
 		return hf_err(HF_EFATAL, "more than %zu bytes where that is the limit", b->max);

@@ -168,3 +168,13 @@ TEST(str_order)
 	hf_autofree char *dup = hf_str_dup((struct hf_str){"abc", 2});
 	CHECK_STR(dup, "ab");
 }
+
+TEST(buf_has_a_place_for_nothing)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(10), none = HF_BUF_MAX(0);
+
+	CHECK_OK(hf_buf_reserve(&b, 0));
+	CHECK(b.p != NULL);
+	CHECK_OK(hf_buf_reserve(&none, 0));
+	CHECK_ERR(hf_buf_reserve(&none, 1), HF_EFATAL);
+}
