@@ -105,20 +105,30 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 static struct hf_err *
 unknown_command(struct hf_cli *cli, const struct hf_args *args)
 {
+	if (args->len == 0)
+		return hf_err(HF_EINVAL, "no command was given");
 	return hf_err(HF_EINVAL, "unknown command \"%s\" for \"%s\"", args->v[0], cli->program);
 }
 
+/*
+ * Finds the command. Options of a command may stand before its name, and whether a word behind
+ * them is a value is not known yet: the first word that names a command is taken for it, and
+ * run() looks again when it knows.
+ */
 static struct hf_err *
-find_command(struct hf_cli *cli, int argc, char **argv, size_t *n_words)
+find_command(struct hf_cli *cli, int argc, char **argv)
 {
 	hf_auto(hf_args) args = {0};
+	size_t n_words;
 
 	HF_TRY(hf_opt_parse(&cli->global_opts, 1, argc, argv, true, NULL, NULL, &args));
-	if (args.len > 0) {
-		cli->command = hf_cli_find(cli->commands, &args, n_words);
-		if (cli->command == NULL)
-			return unknown_command(cli, &args);
+	for (size_t i = 0; i < args.len && cli->command == NULL; i++) {
+		struct hf_args rest = {args.v + i, args.len - i};
+
+		cli->command = hf_cli_find(cli->commands, &rest, &n_words);
 	}
+	if (args.len > 0 && cli->command == NULL)
+		return unknown_command(cli, &args);
 	/* What the first pass put into lists would stand there twice after the second. */
 	hf_opt_clear(&cli->global_opts);
 	memset(cli->global_opts.given, 0, cli->global_opts.n * sizeof(bool));
@@ -165,7 +175,7 @@ run(struct hf_cli *cli, int argc, char **argv)
 	struct hf_opts tables[2];
 	struct hf_err *e;
 
-	HF_TRY(find_command(cli, argc, argv, &n_words));
+	HF_TRY(find_command(cli, argc, argv));
 	reset_global(cli);
 	if (cli->command != NULL) {
 		opts = hf_alloc_(1, cli->command->opts_size + 1);
@@ -178,6 +188,9 @@ run(struct hf_cli *cli, int argc, char **argv)
 	tables[0] = cli->own_opts;
 	tables[1] = cli->global_opts;
 	e = hf_opt_parse(tables, 2, argc, argv, false, note, cli, &words);
+	if (e == NULL && cli->command != NULL &&
+		hf_cli_find(cli->commands, &words, &n_words) != cli->command)
+		e = unknown_command(cli, &words);
 	if (e == NULL && (cli->global.wants_help || cli->command == NULL)) {
 		hf_cli_help(cli, cli->command);
 		hf_opt_clear(&cli->own_opts);

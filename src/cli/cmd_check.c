@@ -235,7 +235,7 @@ check(struct check *c, const struct check_options *o, const struct hf_args *args
 	for (size_t i = 0; i < args->len; i++)
 		hf_strings_add(&ids, args->v[i]);
 	co.snapshots = ids;
-	hf_session_filter(c->cli, &o->filter, &filter);
+	hf_session_filter(&o->filter, &filter);
 	c->is_filtered = ids.len + filter.hosts.len + filter.tags.len + filter.paths.len > 0;
 	c->options = &co;
 	if (!c->cli->global.no_lock)

@@ -65,12 +65,10 @@ copy_list(const struct hf_strings *from, struct hf_strings *to)
 }
 
 void
-hf_session_filter(
-	struct hf_cli *cli, const struct hf_filter_opts *opts, struct hf_snapshot_filter *out)
+hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_filter *out)
 {
 	hf_autofree char *cwd = hf_env_cwd();
 
-	(void)cli;
 	/* One empty name: any host, whatever the environment says. */
 	if (opts->hosts.len != 1 || *opts->hosts.v[0] != '\0')
 		copy_list(&opts->hosts, &out->hosts);
@@ -98,7 +96,7 @@ hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *opts,
 	hf_auto(hf_snapshot_filter) filter = {0};
 	hf_auto(hf_strings) texts = {0};
 
-	hf_session_filter(s->cli, opts, &filter);
+	hf_session_filter(opts, &filter);
 	for (size_t i = 0; i < ids->len; i++)
 		hf_strings_add(&texts, ids->v[i]);
 	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s->cli, out);
@@ -110,7 +108,7 @@ hf_session_snapshot(struct hf_session *s, const struct hf_filter_opts *opts, con
 {
 	hf_auto(hf_snapshot_filter) filter = {0};
 
-	hf_session_filter(s->cli, opts, &filter);
+	hf_session_filter(opts, &filter);
 	return hf_snapshot_find(s->repo, text, &filter, out, subfolder);
 }
 

@@ -37,8 +37,7 @@ struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bo
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;
 
 /* The filters of the command line as the repository layer wants them; both lists stay owned here. */
-void hf_session_filter(
-	struct hf_cli *cli, const struct hf_filter_opts *opts, struct hf_snapshot_filter *out);
+void hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_filter *out);
 
 /*
  * Loads the snapshots that `ids` name, or those that match the filter when there are none; oldest

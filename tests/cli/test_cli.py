@@ -87,6 +87,17 @@ def usage_errors_name_the_culprit_and_exit_with_1(tmp):
 
 
 @tap.test
+def options_may_stand_before_the_command(tmp):
+    env = make_repo(tmp)
+    (tmp / "f").write_text("x")
+    run("backup", "-q", "--tag", "a", tmp / "f", env=env)
+    for argv in (["--tag", "a", "snapshots"], ["--tag=a", "snapshots"], ["-c", "snapshots"],
+                 ["-q", "--tag", "a", "-c", "snapshots", "latest"]):
+        tap.contains(run(*argv, env=env).stdout, "1 snapshots")
+    tap.contains(run("-l", "ls", "latest", env=env).stdout, "-rw-")
+
+
+@tap.test
 def errors_under_json_are_one_line_of_json(tmp):
     r = run("--json", "-r", tmp / "none", "snapshots", env={"RESTIC_PASSWORD": "x"}, check=10)
     line = json.loads(r.stderr)

@@ -349,7 +349,7 @@ def dumps(tmp):
         return [(m.name, m.mode, m.uid, m.gid, round(m.mtime), m.type, m.linkname, m.size, m.uname,
                  m.gname, t.extractfile(m).read() if m.isreg() else None)
                 for t in [tarfile.open(fileobj=io.BytesIO(data))] for m in t.getmembers()
-                if not m.name.endswith("/pipe")]
+                if not m.name.endswith("pipe")]
 
     first = ["--host", "h1"]
     for argv in (["dump", "latest", "dump.sql"], ["dump", *first, "latest", "/data/sub/b.bin"],
