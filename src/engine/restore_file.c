@@ -158,10 +158,10 @@ open_again(struct hf_restore *r, const struct rfile *f, int flags, int *out)
 }
 
 /* Whether all of it is zero: the first byte is, and each equals the next. */
-static bool
-is_zero(const uint8_t *p, size_t n)
+bool
+restore_is_zero(struct hf_bytes b)
 {
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+	return b.len == 0 || (b.p[0] == 0 && memcmp(b.p, b.p + 1, b.len - 1) == 0);
 }
 
 /* Writes what is not zero; the file has its size and reads as zeros already. */
@@ -175,7 +175,7 @@ write_sparse(int fd, uint64_t off, struct hf_bytes data)
 
 		if (n > data.len - i)
 			n = data.len - i;
-		if (is_zero(data.p + i, n)) {
+		if (restore_is_zero((struct hf_bytes){data.p + i, n})) {
 			if (i > start)
 				HF_TRY(hf_pwrite_full(
 					fd, data.p + start, i - start, off + start));
@@ -189,11 +189,11 @@ write_sparse(int fd, uint64_t off, struct hf_bytes data)
 }
 
 static struct hf_err *
-write_at(
-	struct hf_restore *r, const struct rfile *f, int fd, uint64_t off, struct hf_bytes data)
+write_at(struct hf_restore *r, const struct rfile *f, int fd, uint64_t off,
+	struct hf_bytes data, bool is_zero)
 {
 	if (r->opt.is_sparse && (!f->exists || f->must_replace))
-		return write_sparse(fd, off, data);
+		return is_zero ? NULL : write_sparse(fd, off, data);
 	return hf_pwrite_full(fd, data.p, data.len, off);
 }
 
@@ -231,7 +231,8 @@ acquire(struct hf_restore *r, struct rfile *f, int *fd, bool *is_own)
 }
 
 void
-restore_file_write(struct hf_restore *r, struct rfile *f, uint64_t off, struct hf_bytes data)
+restore_file_write(
+	struct hf_restore *r, struct rfile *f, uint64_t off, struct hf_bytes data, bool is_zero)
 {
 	bool is_own;
 	int fd;
@@ -241,7 +242,7 @@ restore_file_write(struct hf_restore *r, struct rfile *f, uint64_t off, struct h
 	if (e == NULL && fd < 0)
 		return;
 	if (e == NULL) {
-		e = write_at(r, f, fd, off, data);
+		e = write_at(r, f, fd, off, data, is_zero);
 		if (is_own)
 			close(fd);
 	}

@@ -34,8 +34,9 @@ enum {
 	WINDOW_WANTS = 64 << 10,
 	RANGE_MAX = 16 << 20,
 	RANGE_MIN = 2 << 20,
-	RANGE_GAP = 256 << 10, /* bytes that are rather read than skipped */
-	MAX_OPEN_FILES = 100,  /* that are written in several pieces */
+	RANGE_GAP = 256 << 10,  /* bytes that are rather read than skipped */
+	RANGE_WRITE = 64 << 20, /* a blob that many want is given to several workers */
+	MAX_OPEN_FILES = 100,   /* that are written in several pieces */
 	N_FILE_LOCKS = 64,
 	MAX_WORKERS = 64,
 };
@@ -119,7 +120,8 @@ struct rdone {
 };
 
 struct rrange {
-	size_t first, n; /* wants */
+	size_t first, n;  /* wants */
+	uint64_t written; /* bytes that come of it, which may be many more than are read */
 	uint32_t pack, offset, length;
 };
 
@@ -232,8 +234,10 @@ void restore_make_ranges(struct hf_restore *r, struct rwindow *window);
 
 /* restore_file.c */
 struct rfile *restore_file_new(struct rdir *dir, struct hf_str name);
-void restore_file_write(
-	struct hf_restore *r, struct rfile *f, uint64_t off, struct hf_bytes data);
+/* `is_zero`: the data is known to be zeros, which need not be written where they become holes. */
+void restore_file_write(struct hf_restore *r, struct rfile *f, uint64_t off,
+	struct hf_bytes data, bool is_zero);
+bool restore_is_zero(struct hf_bytes data);
 void restore_file_fail(struct hf_restore *r, struct rfile *f, struct hf_err *e); /* takes e */
 void restore_file_dirty(struct hf_restore *r, struct rfile *f);
 /* `n` of its blobs are dealt with; the file may be gone afterwards. */

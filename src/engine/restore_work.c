@@ -169,25 +169,20 @@ restore_make_ranges(struct hf_restore *r, struct rwindow *window)
 		const struct rwant *w = &window->wants[i];
 		uint64_t end = (uint64_t)w->offset + w->length;
 
-		if (window->n_ranges > 0) {
-			struct rrange *l = &window->ranges[window->n_ranges - 1];
+		struct rrange *l =
+			window->n_ranges > 0 ? &window->ranges[window->n_ranges - 1] : NULL;
 
-			if (l->pack == w->pack && end - l->offset <= most &&
-				w->offset <= (uint64_t)l->offset + l->length + RANGE_GAP) {
-				if (end - l->offset > l->length)
-					l->length = (uint32_t)(end - l->offset);
-				l->n++;
-				continue;
-			}
-			/* The same blob may not be torn apart. */
-			if (w->number == w[-1].number) {
-				l->n++;
-				continue;
-			}
+		if (l == NULL || l->pack != w->pack || l->written >= RANGE_WRITE ||
+			(end - l->offset > most && w->number != w[-1].number) ||
+			w->offset > (uint64_t)l->offset + l->length + RANGE_GAP) {
+			RESTORE_PUSH(window->ranges, window->n_ranges, window->cap_ranges);
+			l = &window->ranges[window->n_ranges - 1];
+			*l = (struct rrange){.first = i, .pack = w->pack, .offset = w->offset};
 		}
-		RESTORE_PUSH(window->ranges, window->n_ranges, window->cap_ranges);
-		window->ranges[window->n_ranges - 1] =
-			(struct rrange){i, 1, w->pack, w->offset, w->length};
+		if (end - l->offset > l->length)
+			l->length = (uint32_t)(end - l->offset);
+		l->n++;
+		l->written += want_size(w);
 	}
 }
 
@@ -225,13 +220,16 @@ write_blob(struct rworker *w, struct rwant *wants, size_t n, uint8_t *sealed)
 
 	if (!restore_is_stopped(r))
 		e = open_blob(w, &wants[0], sealed);
+	bool is_zero = e == NULL && r->opt.is_sparse && n > 1 &&
+		       restore_is_zero(hf_buf_bytes(&w->plain));
 	for (size_t i = 0; i < n; i++) {
 		struct rfile *f = wants[i].file;
 
 		if (e != NULL)
 			restore_file_fail(r, f, hf_err(hf_err_code(e), "%s", hf_err_text(e)));
 		else if (!restore_is_stopped(r))
-			restore_file_write(r, f, wants[i].off, hf_buf_bytes(&w->plain));
+			restore_file_write(
+				r, f, wants[i].off, hf_buf_bytes(&w->plain), is_zero);
 		restore_file_done(r, f, 1);
 	}
 	hf_err_free(e);
