@@ -44,8 +44,8 @@ demo: all peers
 interop: all peers
 	@tools/run-tests -C $(BUILD) interop
 
-torture: all
-	@tools/run-tests -C $(BUILD) torture
+torture: all peers
+	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
 
 # The same tests, built otherwise.
 asan tsan: peers

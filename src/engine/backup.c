@@ -230,6 +230,8 @@ commit(struct backup *b, struct hf_backup_result *r)
 	const struct hf_snapshot *parent = b->o->parent;
 
 	HF_TRY(hf_saver_flush(b->saver));
+	/* All was read when the wish to stop came: it holds until there is a snapshot. */
+	HF_TRY(hf_stop_check(b->o->stop));
 	if (b->o->before_commit != NULL)
 		HF_TRY(b->o->before_commit(b->o->before_commit_arg));
 	r->tree = b->root;
