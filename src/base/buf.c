@@ -14,7 +14,7 @@ static const char *tmpdir = "/tmp";
 void
 hf_buf_set_tmpdir(const char *dir)
 {
-	tmpdir = dir;
+	tmpdir = dir != NULL && *dir != '\0' ? dir : "/tmp";
 }
 
 int
@@ -180,5 +180,9 @@ hf_buf_ok(const struct hf_buf *b)
 {
 	if (!b->is_full)
 		return NULL;
+	if (b->spill != 0)
+		return hf_err(HF_EFATAL,
+			"more than %zu bytes, or no memory or room in %s for them", b->max,
+			tmpdir);
 	return hf_err(HF_EFATAL, "more than %zu bytes, or no memory for them", b->max);
 }

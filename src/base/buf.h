@@ -140,7 +140,7 @@ hf_buf_bytes(const struct hf_buf *b)
 
 /*
  * Where buffers that spill put their files. Called at most once, by main() before the first
- * thread; `dir` must live as long as the program. Unset: /tmp.
+ * thread; `dir` must live as long as the program. Unset, NULL or empty: /tmp.
  */
 void hf_buf_set_tmpdir(const char *dir);
 

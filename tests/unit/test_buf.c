@@ -98,6 +98,35 @@ TEST(buf_spill_without_directory)
 	hf_buf_clear(&b);
 }
 
+/* Most people have no $TMPDIR. */
+TEST(buf_spills_without_being_told_where)
+{
+	static const char *const unset[] = {NULL, ""};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct hf_buf b = {.max = 1 << 20, .spill = 1000};
+
+		hf_buf_set_tmpdir("/nonexistent/directory");
+		hf_buf_set_tmpdir(unset[i]);
+		append_up_to(&b, 10000, 512);
+		CHECK(b.in_file);
+		check_content(&b, 10000);
+		hf_buf_clear(&b);
+	}
+}
+
+/* Appending cannot tell why it failed, so the message names what may be the reason. */
+TEST(buf_without_room_says_where)
+{
+	struct hf_buf b = {.max = 1 << 20, .spill = 1000};
+
+	hf_buf_set_tmpdir("/nonexistent/directory");
+	append_up_to(&b, 900, 100);
+	hf_buf_addf(&b, "%2000d", 1);
+	CHECK_ERR_TEXT(hf_buf_ok(&b), HF_EFATAL, "/nonexistent/directory");
+	hf_buf_clear(&b);
+}
+
 TEST(buf_maximum)
 {
 	hf_auto(hf_buf) b = HF_BUF_MAX(1000);
