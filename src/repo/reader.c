@@ -67,8 +67,8 @@ open_to(struct hf_reader *r, uint8_t *sealed, uint32_t length, uint32_t raw_leng
 }
 
 struct hf_err *
-hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
-	uint32_t length, uint32_t raw_length, struct hf_buf *out)
+hf_reader_unseal(struct hf_reader *r, uint8_t *sealed, uint32_t length, uint32_t raw_length,
+	struct hf_buf *out)
 {
 	if (length < HF_SEAL_OVERHEAD)
 		return hf_err(HF_ECORRUPT, "%u bytes are too few to be sealed", length);
@@ -80,11 +80,22 @@ hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
 			raw_length);
 	HF_TRY(hf_buf_reserve(out, n));
 	HF_TRY(open_to(r, sealed, length, raw_length, out->p + out->len));
-	struct hf_id id = hf_sha256((struct hf_bytes){out->p + out->len, n});
-	if (!hf_id_eq(&id, &blob->id))
-		return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&id).s);
 	out->len += n;
 	return NULL;
+}
+
+struct hf_err *
+hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
+	uint32_t length, uint32_t raw_length, struct hf_buf *out)
+{
+	size_t before = out->len;
+
+	HF_TRY(hf_reader_unseal(r, sealed, length, raw_length, out));
+	struct hf_id id = hf_sha256((struct hf_bytes){out->p + before, out->len - before});
+	if (hf_id_eq(&id, &blob->id))
+		return NULL;
+	out->len = before;
+	return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&id).s);
 }
 
 /* Reads and opens one copy. */
