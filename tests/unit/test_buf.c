@@ -121,7 +121,7 @@ TEST(buf_without_room_says_where)
 	struct hf_buf b = {.max = 1 << 20, .spill = 1000};
 
 	hf_buf_set_tmpdir("/nonexistent/directory");
-	append_up_to(&b, 900, 100);
+	append_up_to(&b, 400, 100);
 	hf_buf_addf(&b, "%2000d", 1);
 	CHECK_ERR_TEXT(hf_buf_ok(&b), HF_EFATAL, "/nonexistent/directory");
 	hf_buf_clear(&b);
