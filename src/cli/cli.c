@@ -5,7 +5,9 @@
  */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <locale.h>
+#include <unistd.h>
 
 #include "cli/fail.h"
 
@@ -221,6 +223,18 @@ base_name(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
+/*
+ * Whoever starts us with standard streams closed gets /dev/null there. Otherwise the next file to
+ * be opened would take their place, and a message could end up in a pack.
+ */
+static void
+fill_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			_exit(HF_EXIT_ERROR);
+}
+
 int
 hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 {
@@ -232,6 +246,7 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 	struct hf_err *e;
 	int code;
 
+	fill_descriptors();
 	setlocale(LC_CTYPE, "C.UTF-8"); /* nothing else: numbers and times stay as they are */
 	cli.is_restic = argc > 0 && strcmp(base_name(argv[0]), "restic") == 0;
 	cli.program = cli.is_restic ? "restic" : "holdfast";

@@ -66,6 +66,7 @@ hf_signals_new(struct hf_stop *stop, struct hf_signals **out)
 	pthread_mutex_init(&s->lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&s->caught);
 	sigaddset(&s->caught, SIGINT);
 	sigaddset(&s->caught, SIGTERM);

@@ -6,6 +6,7 @@
  *	SIGUSR1          asks for one report of progress
  *	SIGHUP           ignored: restic sends it to a lock's holder to see whether it lives
  *	SIGPIPE          ignored: a reader that went away shows as EPIPE
+ *	SIGXFSZ          ignored: a limit on the size of files shows as EFBIG
  */
 #ifndef HF_CLI_SIGNALS_H
 #define HF_CLI_SIGNALS_H

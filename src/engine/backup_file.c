@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/path.h"
 #include "engine/backup_i.h"
 
 struct file_job *
@@ -79,9 +80,15 @@ static void
 report_file(struct worker *w, const struct file_job *job, struct hf_err *e)
 {
 	hf_buf_reset(&w->path);
-	dir_path(job->dir, &w->path);
-	hf_buf_add_char(&w->path, '/');
-	hf_buf_add(&w->path, job->name, strlen(job->name) + 1);
+	if (job->path != NULL) { /* the folder in the snapshot is not the one on disk */
+		hf_autofree char *clean = hf_path_clean(job->path);
+
+		hf_buf_add(&w->path, clean, strlen(clean) + 1);
+	} else {
+		dir_path(job->dir, &w->path);
+		hf_buf_add_char(&w->path, '/');
+		hf_buf_add(&w->path, job->name, strlen(job->name) + 1);
+	}
 	report(w, (const char *)w->path.p, hf_err_in(e, "%s", (char *)w->path.p));
 }
 
