@@ -191,7 +191,6 @@ def quiet_durations(s):
 def backups(tmp):
     p = Pair(tmp)
     tree(tmp)
-    d = tmp / "data"
 
     def clean(s):
         s = quiet_durations(s)
@@ -256,8 +255,8 @@ def backups(tmp):
         a = p.one(p.restic, "-r", tmp / "r", "backup", *argv, **kw)
         b = p.one(tap.holdfast(), "-r", tmp / "h", "backup", *argv, **kw)
         what = f"backup {' '.join(argv)}"
-        if "." in argv or d.name in argv and "-vv" in argv:
-            # Order of items, and folders that hold the repositories themselves.
+        if "." in argv or "-v" in argv or "-vv" in argv:
+            # Scan and backup speak as they run, side by side.
             x, y = (sorted(clean(t).splitlines()) for t in (b.stdout, a.stdout))
         else:
             x, y = clean(b.stdout), clean(a.stdout)
