@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-enum { MAX_THREADS = 64 };
+enum { MAX_THREADS = 256 };
 
 struct member {
 	struct hf_group *g;

@@ -15,7 +15,7 @@
 
 enum {
 	THREADS_MAX = 32,
-	MEMORY_AT_ONCE = 256 << 20, /* no lanes are added beyond this, or an eighth of RAM */
+	MEMORY_AT_ONCE = 64 << 20, /* no lanes are added beyond this, or an eighth of RAM */
 };
 
 struct hf_err *

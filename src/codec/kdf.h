@@ -2,7 +2,7 @@
 /*
  * scrypt (RFC 7914) with the limits of restic-format 2.4. The p lanes are computed on several
  * threads, and side by side in one; memory is 128 * N * r bytes for each that is under
- * way, of which there is never more than one beyond 256 MiB or an eighth of the machine's.
+ * way, of which there is never more than one beyond 64 MiB or an eighth of the machine's.
  */
 #ifndef HF_CODEC_KDF_H
 #define HF_CODEC_KDF_H

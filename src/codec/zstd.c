@@ -7,6 +7,8 @@
 
 enum {
 	WINDOW_LOG_READ = 27,
+	PIECE = 128
+		<< 10, /* frames up to that are decompressed without a window of their own */
 	FIRST_ROOM = 128 << 10, /* the largest block: what one step can give */
 	TRUST_RATIO = 64,       /* believed of an announced size; more memory must be earned */
 };
@@ -35,8 +37,9 @@ static const int levels[] = {
 };
 
 struct hf_zstd {
-	ZSTD_CCtx *c; /* made at the first use */
-	ZSTD_DCtx *d; /* the same */
+	ZSTD_CCtx *c;   /* made at the first use */
+	ZSTD_DCtx *d;   /* the same */
+	uint8_t *piece; /* PIECE bytes, made at the first use */
 	int level;
 };
 
@@ -56,6 +59,7 @@ hf_zstd_free(struct hf_zstd *z)
 		return;
 	ZSTD_freeCCtx(z->c);
 	ZSTD_freeDCtx(z->d);
+	free(z->piece);
 	free(z);
 }
 
@@ -154,6 +158,33 @@ hf_zstd_unpack(struct hf_zstd *z, struct hf_bytes in, uint8_t *out, size_t len)
 	if (done != len)
 		return hf_err(
 			HF_ECORRUPT, "decompressing: %zu bytes instead of %zu", done, len);
+	return NULL;
+}
+
+struct hf_err *
+hf_zstd_compare(struct hf_zstd *z, struct hf_bytes in, struct hf_bytes plain, bool *is_same)
+{
+	ZSTD_inBuffer from = {in.p, in.len, 0};
+	size_t left = 1, done = 0;
+
+	HF_TRY(decompressor(z));
+	if (z->piece == NULL)
+		z->piece = hf_alloc_(PIECE, 1);
+	ZSTD_DCtx_reset(z->d, ZSTD_reset_session_only);
+	*is_same = false;
+	while (left != 0) {
+		ZSTD_outBuffer to = {z->piece, PIECE, 0};
+		size_t before = from.pos;
+
+		left = ZSTD_decompressStream(z->d, &to, &from);
+		if (ZSTD_isError(left) || to.pos > plain.len - done ||
+			(to.pos > 0 && memcmp(z->piece, plain.p + done, to.pos) != 0))
+			return NULL;
+		done += to.pos;
+		if (left != 0 && to.pos == 0 && from.pos == before)
+			return NULL;
+	}
+	*is_same = done == plain.len && from.pos == in.len;
 	return NULL;
 }
 

@@ -36,7 +36,14 @@ struct hf_err *hf_zstd_pack(
 struct hf_err *hf_zstd_unpack(
 	struct hf_zstd *z, struct hf_bytes in, uint8_t *out, size_t len) HF_MUST;
 
-/* The same for an unknown length: appends to `out`, whose maximum is the limit. */
+/*
+ * Whether the one frame `in` decompresses to exactly `plain`. Compares piece by piece, so that no
+ * room for the whole is needed.
+ */
+struct hf_err *hf_zstd_compare(
+	struct hf_zstd *z, struct hf_bytes in, struct hf_bytes plain, bool *is_same) HF_MUST;
+
+/* As hf_zstd_unpack() for an unknown length: appends to `out`, whose maximum is the limit. */
 struct hf_err *hf_zstd_unpack_all(
 	struct hf_zstd *z, struct hf_bytes in, struct hf_buf *out) HF_MUST;
 

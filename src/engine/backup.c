@@ -98,8 +98,8 @@ static struct hf_err *
 start_threads(struct backup *b, struct hf_group *g)
 {
 	unsigned walkers = larger(2, processors());
-	unsigned workers =
-		larger(processors(), b->o->read_concurrency > 0 ? b->o->read_concurrency : 2);
+	unsigned wish = b->o->read_concurrency > 0 ? b->o->read_concurrency : 2;
+	unsigned workers = larger(processors(), wish < MAX_WORKERS ? wish : MAX_WORKERS);
 
 	for (unsigned i = 0; i < workers * CHUNKS_PER_WORKER; i++)
 		chunk_put(b, chunk_new());

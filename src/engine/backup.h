@@ -11,9 +11,9 @@
  * its own node goes to the folder above. The root's tree makes the snapshot, which is written
  * after every blob is durable (saver.h (3)).
  *
- * Memory: each worker has one file chunk (8 MiB at most) and the chunk queue holds two per worker;
- * nodes that wait for an earlier file of their folder are counted, and walkers stop when there are
- * too many; folders and chunk lists that are larger than a few MiB spill to a file (base/buf.h).
+ * Memory: each worker has one file chunk (8 MiB at most) and the chunk queue holds one per worker;
+ * walkers stop when too many files wait; folders and chunk lists that are larger than a few MiB
+ * spill to a file (base/buf.h).
  *
  * What cannot be read is reported and left out; the snapshot is written all the same.
  */
@@ -96,7 +96,7 @@ struct hf_backup_options {
 	bool skip_if_unchanged; /* no snapshot when the tree equals the parent's */
 	bool is_dry_run;
 	bool no_scan;
-	unsigned read_concurrency; /* files read at once; 0: 2 */
+	unsigned read_concurrency; /* files read at once, 128 at most; 0: 2 */
 
 	/*
 	 * Instead of targets: one file with the bytes that come out of stdin_fd until its end, at

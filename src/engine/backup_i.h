@@ -29,7 +29,8 @@
 enum {
 	MAX_DIRS_WAITING = 1024, /* beyond that a walker descends itself */
 	MAX_FILES_WAITING = 256,
-	CHUNKS_PER_WORKER = 2,
+	MAX_WORKERS = 128, /* however many files shall be read at once */
+	CHUNKS_PER_WORKER = 1,
 	READ_STEP = 256 << 10,
 	DIR_SPILL = 4 << 20,
 };

@@ -16,7 +16,7 @@ enum {
 	INDEX_BLOBS = 50000,
 	INDEX_AGE_S = 600,
 	PACK_SPILL = 64 << 20, /* packs beyond this are built in a file */
-	SPARE_BUILDERS = 4,
+	SPARE_BUILDERS = 1,
 };
 
 /* A pack that is being filled. */
@@ -41,8 +41,12 @@ struct hf_saver {
 	struct slot slots[2][OPEN_PACKS];
 	struct hf_queue *packs;   /* owned, and so are the builders in it */
 	struct hf_group *threads; /* owned; keeps the first error */
+	unsigned max_full;
 
 	pthread_mutex_t lock; /* for the fields below */
+	pthread_cond_t room;
+	unsigned n_full; /* packs in the queue or being uploaded */
+	bool is_stopped;
 	struct builder *spares;
 	unsigned n_spares;
 	struct hf_index_pack *unsaved; /* durable packs that no index file names yet */
@@ -57,7 +61,7 @@ struct hf_sealer {
 	struct hf_saver *saver; /* borrowed */
 	struct hf_aead *aead;
 	struct hf_zstd *zstd;
-	struct hf_buf sealed, opened, unpacked;
+	struct hf_buf sealed, opened;
 	uint64_t coin; /* random bits not yet used, with a 1 above them */
 };
 
@@ -241,6 +245,10 @@ upload_loop(void *arg)
 		struct hf_err *e = upload_pack(s, aead, b);
 
 		builder_put(s, b);
+		pthread_mutex_lock(&s->lock);
+		s->n_full--;
+		pthread_cond_signal(&s->room);
+		pthread_mutex_unlock(&s->lock);
 		HF_TRY(e);
 	}
 	return NULL;
@@ -252,12 +260,21 @@ upload_stop(void *arg)
 	struct hf_saver *s = arg;
 
 	hf_queue_close(s->packs); /* those who add packs notice */
+	pthread_mutex_lock(&s->lock);
+	s->is_stopped = true;
+	pthread_cond_broadcast(&s->room);
+	pthread_mutex_unlock(&s->lock);
 }
 
-/* Takes `b`, also on failure. */
+/* Waits until fewer packs are on their way than there are connections. Takes `b`, always. */
 static struct hf_err *
 queue_pack(struct hf_saver *s, struct builder *b)
 {
+	pthread_mutex_lock(&s->lock);
+	while (s->n_full >= s->max_full && !s->is_stopped)
+		pthread_cond_wait(&s->room, &s->lock);
+	s->n_full++;
+	pthread_mutex_unlock(&s->lock);
 	if (hf_queue_push(s->packs, b))
 		return NULL;
 	builder_free(b);
@@ -277,9 +294,11 @@ hf_saver_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_saver_op
 	s->is_dry_run = options->is_dry_run;
 	s->pack_size = hf_repo_opts(repo)->pack_size;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->room, NULL);
 	for (int t = 0; t < 2; t++)
 		for (int i = 0; i < OPEN_PACKS; i++)
 			pthread_mutex_init(&s->slots[t][i].lock, NULL);
+	s->max_full = connections;
 	s->packs = hf_queue_new(connections, builder_free);
 	s->threads = hf_group_new(upload_stop, s);
 	for (unsigned i = 0; i < connections; i++)
@@ -306,6 +325,7 @@ hf_saver_free(struct hf_saver *s)
 		builder_free(b);
 	}
 	free_index_packs(s->unsaved, s->n_unsaved);
+	pthread_cond_destroy(&s->room);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -318,8 +338,7 @@ hf_sealer_new(struct hf_saver *s)
 	z->saver = s;
 	z->aead = hf_aead_new(hf_repo_key(s->repo));
 	z->zstd = hf_zstd_new(hf_repo_opts(s->repo)->compression);
-	z->sealed = z->opened = z->unpacked =
-		(struct hf_buf){.max = SIZE_MAX / 2, .spill = PACK_SPILL};
+	z->sealed = z->opened = (struct hf_buf){.max = SIZE_MAX / 2, .spill = PACK_SPILL};
 	return z;
 }
 
@@ -330,7 +349,6 @@ hf_sealer_free(struct hf_sealer *z)
 		return;
 	hf_buf_clear(&z->sealed);
 	hf_buf_clear(&z->opened);
-	hf_buf_clear(&z->unpacked);
 	hf_zstd_free(z->zstd);
 	hf_aead_free(z->aead);
 	free(z);
@@ -370,15 +388,13 @@ verify(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes plain
 	struct hf_bytes sealed = {z->sealed.p, e->length};
 	bool is_same;
 
-	z->opened.len = z->unpacked.len = 0;
+	z->opened.len = 0;
 	HF_TRY(hf_buf_resize(&z->opened, e->length));
 	is_same = hf_aead_open(z->aead, sealed, z->opened.p);
 	if (is_same && e->raw_length != 0) {
 		struct hf_bytes packed = {z->opened.p, e->length - HF_SEAL_OVERHEAD};
 
-		HF_TRY(hf_buf_resize(&z->unpacked, plain.len));
-		HF_TRY(hf_zstd_unpack(z->zstd, packed, z->unpacked.p, plain.len));
-		is_same = memcmp(z->unpacked.p, plain.p, plain.len) == 0;
+		HF_TRY(hf_zstd_compare(z->zstd, packed, plain, &is_same));
 	} else if (is_same && plain.len > 0) {
 		is_same = memcmp(z->opened.p, plain.p, plain.len) == 0;
 	}

@@ -6,8 +6,8 @@
  *	     -> appended to an open pack -> pack full: queued -> in the store -> in the index
  *
  * The first five steps happen on the caller's thread, in its struct hf_sealer; the store is
- * written by threads of the saver. Memory is bounded: two open packs per type and, in the queue
- * and in flight, at most two packs per connection; a caller waits while the store is behind.
+ * written by threads of the saver. Memory is bounded: two open packs per type and one full pack per
+ * connection; a caller waits while the store is behind.
  *
  * Invariants:
  *  (1) A pack is durable before the index in memory names its blobs, and before any index file
