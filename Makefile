@@ -8,7 +8,8 @@
 #   make asan       all tests with AddressSanitizer and UBSan; tsan: ThreadSanitizer; clang: clang
 #   make lint       formatter, analyzers, spelling, layers; make format: repairs the form
 #   make fuzz       F=parser S=seconds: looks for inputs that crash a parser (all of them, 60)
-#   make interop    only the tests against other programs; make torture: only those with faults
+#   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
+#   make torture    those with faults, with more of them; make scale: those with a million files
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -19,6 +20,7 @@ DESTDIR =
 T       =
 F       =
 S       = 60
+INTEROP =
 WERROR  = $(if $(filter true,$(CI)),true,false)
 
 all: $(BUILD)/build.ninja
@@ -42,10 +44,14 @@ demo: all peers
 	@tools/demo $(BUILD)/holdfast
 
 interop: all peers
-	@tools/run-tests -C $(BUILD) interop
+	@[ "$(INTEROP)" != full ] || tools/deps full
+	@INTEROP=$(INTEROP) tools/run-tests -C $(BUILD) --scale $(if $(INTEROP),10,1) interop
 
 torture: all peers
 	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
+
+scale: all peers
+	@SCALE=full tools/run-tests -C $(BUILD) --scale 10 scale
 
 # The same tests, built otherwise.
 asan tsan: peers
@@ -82,4 +88,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop torture asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop torture scale asan tsan clang lint format fuzz bench install clean
