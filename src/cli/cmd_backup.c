@@ -114,12 +114,13 @@ struct backup {
 static void
 backup_clear(struct backup *b)
 {
+	/* First the pipe: a command that ignores the signal may stand in a write to it. */
+	if (b->child_fd >= 0)
+		close(b->child_fd);
 	if (b->child != 0) {
 		kill(b->child, SIGTERM);
 		hf_err_free(hf_spawn_wait(b->child, b->args->v[0]));
 	}
-	if (b->child_fd >= 0)
-		close(b->child_fd);
 	hf_strings_clear(&b->targets);
 	hf_strings_clear(&b->tags);
 	hf_patterns_clear(&b->exclude);
@@ -169,10 +170,15 @@ parse_time(const char *text, struct hf_time *out)
 	struct tm tm = {.tm_isdst = -1};
 	const char *end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
 	struct timespec ts = {0};
+	struct tm day = tm;
 
+	/* February has no 30th: the day must be what it was when it comes back. */
+	day.tm_hour = 12;
+	if (end != NULL && (timegm(&day), day.tm_mday != tm.tm_mday))
+		end = NULL;
 	if (end == NULL || *end != '\0')
 		return hf_err(HF_EINVAL,
-			"error in time option: \"%s\" is not of the form \"2006-01-02 "
+			"error in time option: \"%s\" is no time of the form \"2006-01-02 "
 			"15:04:05\"",
 			text);
 	tm.tm_isdst = -1;
@@ -292,6 +298,11 @@ say_targets(struct backup *b, const char *what)
 
 	if (!hf_out_says(b->cli->out, HF_SAY_VERBOSE))
 		return;
+	if (b->o->use_stdin || b->o->use_command) {
+		hf_autofree char *path = hf_path_join("/", b->o->stdin_filename);
+
+		hf_buf_add_str(&text, path);
+	}
 	for (size_t i = 0; i < b->targets.len; i++)
 		hf_buf_addf(&text, "%s%s", i > 0 ? " " : "", b->targets.v[i]);
 	hf_say(b->cli->out, HF_SAY_VERBOSE, "%s on [%.*s]", what, (int)text.len,

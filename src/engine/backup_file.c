@@ -86,7 +86,8 @@ report_file(struct worker *w, const struct file_job *job, struct hf_err *e)
 		hf_buf_add(&w->path, clean, strlen(clean) + 1);
 	} else {
 		dir_path(job->dir, &w->path);
-		hf_buf_add_char(&w->path, '/');
+		if (w->path.len > 1)
+			hf_buf_add_char(&w->path, '/');
 		hf_buf_add(&w->path, job->name, strlen(job->name) + 1);
 	}
 	report(w, (const char *)w->path.p, hf_err_in(e, "%s", (char *)w->path.p));

@@ -180,6 +180,40 @@ def an_empty_host_undoes_the_environment(tmp):
     tap.eq(hosts("--host", "two", RESTIC_HOST="one"), ["two"])
 
 
+@tap.test
+def a_day_that_does_not_exist_is_no_time(tmp):
+    env = make_repo(tmp)
+    (tmp / "f").write_text("x")
+    for day, code in [("2020-02-30", 1), ("2021-02-29", 1), ("2020-02-29", 0)]:
+        r = run("backup", tmp / "f", "--time", f"{day} 23:30:00", env=env, check=code)
+        tap.ok(code == 0 or "error in time option" in r.stderr, r.stderr)
+    tap.eq(len(json.loads(run("snapshots", "--json", env=env).stdout)), 1)
+
+
+@tap.test
+def an_empty_stdin_is_named_by_its_path(tmp):
+    env = make_repo(tmp)
+    r = run("backup", "--stdin", "--json", env=env, input="", check=3)
+    tap.eq([json.loads(line)["item"] for line in r.stderr.splitlines()
+            if '"error"' in line], ["/stdin"])
+    r = run("backup", "--stdin", "-v", env=env, input="x")
+    tap.contains(r.stdout, "start backup on [/stdin]")
+
+
+@tap.test
+def a_command_that_ignores_signals_does_not_keep_us(tmp):
+    env = make_repo(tmp)
+    script = "trap '' TERM INT; echo $$; cat /dev/zero"
+    p = popen("backup", "--stdin-from-command", "--", "sh", "-c", script, env=env,
+              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    wait_for(lambda: locks(tmp))
+    time.sleep(0.5)
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=20)
+    tap.eq(p.returncode, 130)
+    tap.eq(locks(tmp), [])
+
+
 # --- passwords
 
 
