@@ -193,13 +193,32 @@ finish(struct worker *w, struct dir *d)
 	return dir_set(d->up, d->place, (struct hf_bytes){(uint8_t *)d->node, d->node_len});
 }
 
+/*
+ * Counts down; the folder itself if nothing is left of it, which is then the caller's to end. A
+ * folder of which something was dropped is void, and with it all above.
+ */
+static struct dir *
+count_down(struct dir *d, bool is_dropped)
+{
+	if (is_dropped)
+		atomic_store(&d->is_void, true);
+	return atomic_fetch_sub(&d->left, 1) == 1 ? d : NULL;
+}
+
 struct hf_err *
 dir_release(struct worker *w, struct dir *d)
 {
-	while (d != NULL && atomic_fetch_sub(&d->left, 1) == 1) {
+	while (d != NULL && count_down(d, false) != NULL) {
 		struct dir *up = d->up;
-		struct hf_err *e = d->node != NULL || up == NULL ? finish(w, d) : NULL;
+		struct hf_err *e = NULL;
 
+		if (atomic_load(&d->is_void)) {
+			dir_free(d);
+			dir_drop(up);
+			return NULL;
+		}
+		if (d->node != NULL || up == NULL)
+			e = finish(w, d);
 		dir_free(d);
 		if (e != NULL) {
 			dir_drop(up);
@@ -213,7 +232,7 @@ dir_release(struct worker *w, struct dir *d)
 void
 dir_drop(struct dir *d)
 {
-	while (d != NULL && atomic_fetch_sub(&d->left, 1) == 1) {
+	while (d != NULL && count_down(d, true) != NULL) {
 		struct dir *up = d->up;
 
 		dir_free(d);

@@ -58,6 +58,7 @@ struct dir {
 	size_t node_len;
 	double start;
 	atomic_uint_fast64_t left;
+	atomic_bool is_void; /* the run has failed below it: no tree is made of what there is */
 
 	pthread_mutex_t lock; /* for what follows */
 	int fd;
