@@ -13,11 +13,14 @@ A repository of quick() has a key and a polynomial that everybody knows, and a k
 scrypt takes a millisecond, instead of the half second that programs spend on purpose.
 """
 
+import atexit
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import tap
 
@@ -94,6 +97,21 @@ def holdfast():
 
 def restic(name):
     return Program(name, tap.peer(name))
+
+
+def memory(tmp):
+    """A new folder in memory, if there is plenty, else in `tmp`; it goes when the process ends.
+
+    Programs wait for the disk after every file of a repository, which is most of the time of a
+    test. Not for trees with extended attributes: only new kernels have them there.
+    """
+    shm = pathlib.Path("/dev/shm")
+    if not shm.is_dir() or not os.access(shm, os.W_OK) or shutil.disk_usage(shm).free < 4 << 30:
+        return pathlib.Path(tempfile.mkdtemp(dir=tmp))
+    top = pathlib.Path(tempfile.mkdtemp(dir=shm, prefix="hf-test-"))
+    # Python's own would have to call itself for every level of a tree.
+    atexit.register(subprocess.run, ["rm", "-rf", top])
+    return top
 
 
 # ---- a repository of known keys ----

@@ -33,7 +33,7 @@ class Cases:
         self.tmp = tmp
         self.list = []
         self.programs = repos.restic(NEW), repos.holdfast()
-        self.repo = repos.quick(tmp / "repo")
+        self.repo = repos.quick(repos.memory(tmp) / "repo")
 
     def add(self, cwd, *args, **kw):
         self.list.append(Case(cwd, [str(a) if isinstance(a, pathlib.Path) else a for a in args], kw))

@@ -33,7 +33,7 @@ def find_difference(reader, repo, a, b, path=""):
 def adds_nothing(tmp, source, first, second, *options):
     """`first` saves, then `second`, then `first`: all find everything there."""
     reader = repos.restic(NEW)
-    repo = repos.quick(tmp / f"{first.name}-{second.name}{''.join(options)}")
+    repo = repos.quick(repos.memory(tmp) / f"{first.name}-{second.name}{''.join(options)}")
     whole = first.summary(repo, ".", cwd=source)
     before = reader.blobs(repo)
     for program in second, first:
@@ -82,7 +82,7 @@ def a_changed_tree(tmp):
     tree.make(tmp / "source", parts=["names", "hardlinks", "sizes"])
     top = tmp / "source"
     for n, (first, second) in enumerate([(ours, theirs), (theirs, ours)]):
-        repo = repos.quick(tmp / f"repo-{n}")
+        repo = repos.quick(repos.memory(tmp) / f"repo-{n}")
         first.summary(repo, ".", cwd=top)
         with open(top / "sizes/random", "r+b") as f:
             f.seek(7 << 20)

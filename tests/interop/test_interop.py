@@ -56,7 +56,7 @@ def restores_alike(program, repo, source, target, **how):
 
 def roundtrip(tmp, source, first, second, version, **how):
     """`first` makes the repository, `second` saves, both check, both restore."""
-    repo = tmp / "repo"
+    repo = repos.memory(tmp) / "repo"
     first(repo, "init", "--repository-version", version)
     second(repo, "backup", ".", cwd=source)
     for program in first, second:
@@ -97,6 +97,7 @@ def a_nasty_tree_with_restic_0_14(tmp):
 
 @tap.test
 def large_files_and_many_with_the_newest_restic(tmp):
+    tmp = repos.memory(tmp)
     tree.make(tmp / "source", parts=LARGE)
     both_ways(tmp, NEW, tmp / "source", [2])
     tree.remove(tmp / "source")

@@ -53,6 +53,7 @@ class Interrupted:
 
 
 def asked(tmp, number, seed):
+    tmp = repos.memory(tmp)
     t = Interrupted(tmp)
     rng = random.Random(seed)
     reused = stopped = 0
@@ -87,6 +88,7 @@ def sigterm(tmp):
 @tap.test
 def sighup_does_not_stop_it(tmp):
     """restic's `unlock` sends it to see whether the owner of a lock is alive."""
+    tmp = repos.memory(tmp)
     t = Interrupted(tmp)
     repo = repos.quick(tmp / "repo")
     code, _, err = t.backup_and(repo, signal.SIGHUP, 1, 0)
@@ -96,6 +98,7 @@ def sighup_does_not_stop_it(tmp):
 
 @tap.test
 def sigkill(tmp):
+    tmp = repos.memory(tmp)
     t = Interrupted(tmp)
     rng = random.Random(3)
     for n in range(RUNS):
@@ -114,6 +117,7 @@ def sigkill(tmp):
 @tap.test
 def the_second_signal_ends_at_once(tmp):
     """When the orderly end takes too long for somebody. The lock stays, as after SIGKILL."""
+    tmp = repos.memory(tmp)
     t = Interrupted(tmp)
     repo = repos.quick(tmp / "repo")
     p = t.ours.start(repo, "-o", "fault.plan=delay@1+:20000:put:pack", "--pack-size", "4", "backup", ".", cwd=t.source)

@@ -38,12 +38,12 @@ class Torture:
     """A source, and a repository that has an earlier state of it."""
 
     def __init__(self, tmp):
-        self.tmp = tmp
+        tmp = self.tmp = repos.memory(tmp)
         self.ours, self.theirs = repos.holdfast(), repos.restic("restic-new")
         self.source = tmp / "source"
         self.base = repos.quick(tmp / "base")
         rng = random.Random(1)
-        tree.make(self.source, parts=["hardlinks", "xattrs"])
+        tree.make(self.source, parts=["hardlinks", "specials"])
         self.ours(self.base, "backup", ".", cwd=self.source)
         self.before = self.theirs.root_tree(self.base)
         # Several packs for one backup: each file is one or more chunks, and a pack holds 4 MiB.
