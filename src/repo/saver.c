@@ -523,10 +523,16 @@ hf_saver_flush(struct hf_saver *s)
 	struct hf_err *upload = hf_group_wait(s->threads);
 	if (upload != NULL) { /* the cause; e is only its echo */
 		hf_err_free(e);
-		return upload;
+		e = upload;
 	}
-	HF_TRY(e);
-	return flush_index(s, true);
+	if (e == NULL)
+		return flush_index(s, true);
+	/*
+	 * On a full disk a small file may still find room, and then the next run continues after
+	 * the packs that are there. Without an index it would store them all a second time.
+	 */
+	hf_err_free(flush_index(s, true));
+	return e;
 }
 
 struct hf_saver_stats

@@ -62,7 +62,8 @@ struct hf_err *hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type,
 
 /*
  * Uploads the open packs, waits for all uploads and writes what is left of the index. No
- * hf_sealer_save() may be under way. Returns the first error of any upload.
+ * hf_sealer_save() may be under way. Returns the first error of any upload; what is durable is
+ * then still written into an index file, if that can be done.
  */
 struct hf_err *hf_saver_flush(struct hf_saver *s) HF_MUST;
 

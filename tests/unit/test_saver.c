@@ -297,3 +297,23 @@ TEST_WITHIN(saver_survives_any_failure, 120)
 	REQUIRE_OK(e);
 	CHECK(at > 8); /* the calls of opening, the packs and the index did fail one by one */
 }
+
+/* As on a full disk: what was stored before is found by the next run. */
+TEST(saver_names_what_is_stored_when_the_rest_fails)
+{
+	struct hf_fault_plan plan = {.kind = HF_FAULT_FAIL,
+		.code = HF_EFATAL,
+		.first = 3,
+		.lasts = true,
+		.kinds = 1U << HF_PACK,
+		.ops = 1U << HF_FAULT_PUT};
+	hf_autoptr(hf_repo) repo = NULL;
+	struct hf_store *store;
+
+	REQUIRE_OK(hf_store_local(test_tmpdir(), 2, &store));
+	repo = new_repo(store, 2, 4 << 20);
+	CHECK_ERR(save_with_fault(test_tmpdir(), &plan), HF_EFATAL);
+	CHECK_EQ(count_files(repo, HF_PACK), 2);
+	CHECK_EQ(count_files(repo, HF_INDEX), 1);
+	CHECK(check_all(repo) >= 2);
+}
