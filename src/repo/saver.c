@@ -16,6 +16,7 @@ enum {
 	INDEX_BLOBS = 50000,
 	INDEX_AGE_S = 600,
 	PACK_SPILL = 64 << 20, /* packs beyond this are built in a file */
+	MAX_UPLOADS = 128,     /* threads, however many connections there may be */
 	SPARE_BUILDERS = 1,
 };
 
@@ -286,7 +287,8 @@ hf_saver_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_saver_op
 	struct hf_saver **out)
 {
 	hf_autoptr(hf_saver) s = hf_new(struct hf_saver);
-	unsigned connections = hf_store_connections(hf_repo_store(repo));
+	unsigned allowed = hf_store_connections(hf_repo_store(repo));
+	unsigned connections = allowed < MAX_UPLOADS ? allowed : MAX_UPLOADS;
 
 	s->repo = repo;
 	s->ix = ix;

@@ -6,6 +6,11 @@
 
 enum { MAX_CONNECTIONS = 1000 };
 
+/* The kinds of places that the format's other programs know. */
+static const char *const others[] = {
+	"sftp", "rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
+enum { N_OTHERS = sizeof others / sizeof others[0] };
+
 /* What all options together say. */
 struct settings {
 	unsigned connections; /* 0: the backend's own number */
@@ -29,9 +34,24 @@ parse_connections(const char *text, unsigned *out)
 	return NULL;
 }
 
+/* Scripts pass the options of all their repositories to every call. */
+static bool
+is_for_another(const char *key)
+{
+	for (size_t i = 0; i < N_OTHERS; i++) {
+		size_t len = strlen(others[i]);
+
+		if (strncmp(key, others[i], len) == 0 && key[len] == '.')
+			return true;
+	}
+	return false;
+}
+
 static struct hf_err *
 parse_option(const struct hf_option *o, struct settings *out)
 {
+	if (is_for_another(o->key))
+		return NULL;
 	if (strcmp(o->key, "local.connections") == 0)
 		return parse_connections(o->value, &out->connections);
 	if (strcmp(o->key, "fault.plan") == 0) {
@@ -60,10 +80,7 @@ parse_options(const struct hf_option *options, size_t n, struct settings *out)
 static struct hf_err *
 parse_place(const char *url, const char **path)
 {
-	static const char *const others[] = {
-		"sftp", "rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
-
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+	for (size_t i = 0; i < N_OTHERS; i++) {
 		size_t len = strlen(others[i]);
 
 		/* The rest is not shown: there can be a password in it. */

@@ -317,3 +317,16 @@ TEST(saver_names_what_is_stored_when_the_rest_fails)
 	CHECK_EQ(count_files(repo, HF_INDEX), 1);
 	CHECK(check_all(repo) >= 2);
 }
+
+TEST(saver_takes_any_number_of_connections)
+{
+	hf_autoptr(hf_repo) repo = NULL;
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_autoptr(hf_saver) s = NULL;
+	struct hf_store *store;
+
+	REQUIRE_OK(hf_store_local(test_tmpdir(), 1000, &store));
+	repo = new_repo(store, 2, 4 << 20);
+	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
+	REQUIRE_OK(hf_saver_flush(s));
+}

@@ -123,6 +123,9 @@ TEST(options)
 	CHECK_ERR_TEXT(
 		open_with("moon.phase", "1", &s), HF_EINVAL, "option moon.phase is not known");
 	CHECK_ERR_TEXT(open_with("fault.plan", "?", &s), HF_EINVAL, "option fault.plan: ");
+	/* What is meant for other kinds of repositories does no harm here. */
+	REQUIRE_OK(open_with("sftp.command", "ssh -F /etc/backup x", &s));
+	hf_store_free(hf_steal(s));
 	CHECK(s == NULL);
 }
 
