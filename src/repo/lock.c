@@ -423,7 +423,14 @@ try_once(struct hf_lock *l, struct hf_stop *stop)
 	boot_ms = clock_ms(CLOCK_BOOTTIME);
 	HF_TRY(write_file(l, &l->id));
 	set_renewed(l, wall_ms, boot_ms);
-	struct hf_err *e = pause_s(l->pace.settle, stop);
+	/*
+	 * Of two who want a lock, the one whose file came second sees the first, provided that
+	 * listings show what is there. Where they do, waiting adds nothing. A folder is read
+	 * entry by entry, though, and a holder that renews its lock just then might slip
+	 * through one reading; so it is read twice.
+	 */
+	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
+	struct hf_err *e = is_sure ? look_for_others(l, stop) : pause_s(l->pace.settle, stop);
 	if (e == NULL)
 		e = look_for_others(l, stop);
 	if (e == NULL)

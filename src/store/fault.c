@@ -179,7 +179,10 @@ hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 		fault_list, fault_del, fault_free};
 	struct fault *f = hf_new(struct fault);
 
-	f->store = (struct hf_store){&ops, hf_str_dup(hf_str(inner->url)), inner->connections};
+	f->store = (struct hf_store){.ops = &ops,
+		.url = hf_str_dup(hf_str(inner->url)),
+		.connections = inner->connections,
+		.lists_at_once = inner->lists_at_once};
 	f->inner = inner;
 	f->plan = *plan;
 	atomic_init(&f->calls, 0);

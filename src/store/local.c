@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/io.h"
 
@@ -467,6 +468,31 @@ local_free(struct hf_store *s)
 	free(l);
 }
 
+/*
+ * Whether the folder is on a file system of this kernel, where every process sees a new name as
+ * soon as it is there. Those of a network, and those that hide one behind FUSE, may cache lists.
+ */
+static bool
+is_on_kernel_fs(int fd)
+{
+	static const unsigned long known[] = {
+		0xEF53,     /* ext2, ext3, ext4 */
+		0x58465342, /* XFS */
+		0x9123683E, /* Btrfs */
+		0x2FC12FC1, /* ZFS */
+		0xF2F52010, /* F2FS */
+		0x01021994, /* tmpfs */
+	};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if ((unsigned long)fs.f_type == known[i])
+			return true;
+	return false;
+}
+
 struct hf_err *
 hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 {
@@ -477,12 +503,14 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 	struct stat st;
 	int root;
 
-	l->store = (struct hf_store){&ops, hf_str_dup(hf_str(path)),
-		connections != 0 ? connections : DEFAULT_CONNECTIONS};
+	l->store = (struct hf_store){.ops = &ops,
+		.url = hf_str_dup(hf_str(path)),
+		.connections = connections != 0 ? connections : DEFAULT_CONNECTIONS};
 	atomic_init(&l->root, -1);
 	struct hf_err *e = open_root(l, &root);
 	bool is_shared = e == NULL && fstatat(root, "config", &st, 0) == 0 &&
 			 (st.st_mode & S_IRGRP) != 0;
+	l->store.lists_at_once = e == NULL && is_on_kernel_fs(root);
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
 	l->folder_mode = is_shared ? 0770 : 0700;
 	l->file_mode = is_shared ? 0440 : 0400;

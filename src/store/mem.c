@@ -200,7 +200,8 @@ hf_store_mem(void)
 		mem_create, mem_put, mem_get, mem_stat, mem_list, mem_del, mem_free};
 	struct mem *m = hf_new(struct mem);
 
-	m->store = (struct hf_store){&ops, hf_str_dup(hf_str("mem:")), 2};
+	m->store = (struct hf_store){
+		.ops = &ops, .url = hf_str_dup(hf_str("mem:")), .connections = 2};
 	pthread_mutex_init(&m->lock, NULL);
 	return &m->store;
 }

@@ -127,6 +127,12 @@ hf_store_url(const struct hf_store *s)
 	return s->url;
 }
 
+bool
+hf_store_lists_at_once(const struct hf_store *s)
+{
+	return s->lists_at_once;
+}
+
 unsigned
 hf_store_connections(const struct hf_store *s)
 {

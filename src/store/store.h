@@ -82,6 +82,12 @@ struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_M
 /* Where the store is, for messages, without any password in it. Dies with the store. */
 const char *hf_store_url(const struct hf_store *s);
 
+/*
+ * True when a listing that begins after a put has ended, anywhere, shows that file for certain.
+ * False: it may take a moment, or nobody knows.
+ */
+bool hf_store_lists_at_once(const struct hf_store *s);
+
 /* How many calls at once make sense (restic's `X.connections`). */
 unsigned hf_store_connections(const struct hf_store *s);
 
@@ -109,6 +115,7 @@ struct hf_store {
 	const struct hf_store_ops *ops;
 	char *url; /* owned by the backend */
 	unsigned connections;
+	bool lists_at_once;
 };
 
 #define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))

@@ -104,7 +104,7 @@ make_repo(struct gate **out)
 	hf_auto(hf_secret) password = {0};
 	struct hf_repo *repo;
 
-	g->store = (struct hf_store){&gate_ops, gate_url, 2};
+	g->store = (struct hf_store){.ops = &gate_ops, .url = gate_url, .connections = 2};
 	g->inner = hf_store_mem();
 	hf_secret_set(&password, hf_str_bytes(hf_str("pw")));
 	REQUIRE_OK(hf_repo_init(&g->store, &password, 2, 0, NULL, &repo));

@@ -212,7 +212,7 @@ window(struct hf_store *inner)
 	static char url[] = "window:";
 	struct window *w = hf_new(struct window);
 
-	w->store = (struct hf_store){&window_ops, url, 2};
+	w->store = (struct hf_store){.ops = &window_ops, .url = url, .connections = 2};
 	w->inner = inner;
 	return &w->store;
 }
