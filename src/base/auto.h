@@ -28,6 +28,16 @@
 		taken_;                                                                        \
 	})
 
+/* The same for a descriptor. */
+static inline int
+hf_steal_fd(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 /* Zeroed memory for one T.  Small and of fixed size: without memory it ends the program. */
 #define hf_new(T) ((T *)hf_alloc_(1, sizeof(T)))
 

@@ -22,6 +22,7 @@ enum hf_code {
 	HF_EAUTH,     /* no key of the repository opens with the password */
 	HF_ENOREPO,   /* there is no repository at that place */
 	HF_ELOCKED,   /* somebody else holds a lock that excludes ours */
+	HF_ELOST,     /* our own lock was lost: what was done under it may not be whole */
 	HF_EINVAL,    /* the user asked for something that makes no sense */
 	HF_ECANCELED, /* stopped on purpose: signal, or a sibling failed */
 };

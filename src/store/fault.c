@@ -109,6 +109,43 @@ fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 }
 
 static struct hf_err *
+fault_put_held(
+	struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+{
+	struct fault *f = fault_of(s);
+	struct strike k = strike(f, HF_FAULT_PUT, 1u << name->kind);
+
+	if (k.kind == HF_FAULT_HALF)
+		leave_half(f, name, data);
+	if (k.kind == HF_FAULT_FAIL || k.kind == HF_FAULT_HALF)
+		return injected(f, k);
+	struct hf_err *e = answer(f, k, f->inner->ops->put_held(f->inner, name, data, fd));
+	/* A lost answer is lost with all that came with it. */
+	if (e != NULL && *fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+	return e;
+}
+
+static struct hf_err *
+fault_age(struct hf_store *s, const struct hf_name *name, double *seconds)
+{
+	struct fault *f = fault_of(s);
+	struct strike k = strike(f, HF_FAULT_STAT, 1u << name->kind);
+
+	if (k.kind == HF_FAULT_FAIL)
+		return injected(f, k);
+	return answer(f, k, hf_store_age(f->inner, name, seconds));
+}
+
+static enum hf_held
+fault_held(struct hf_store *s, const struct hf_name *name)
+{
+	return hf_store_held(fault_of(s)->inner, name);
+}
+
+static struct hf_err *
 fault_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
@@ -176,13 +213,16 @@ struct hf_store *
 hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 {
 	static const struct hf_store_ops ops = {fault_create, fault_put, fault_get, fault_stat,
-		fault_list, fault_del, fault_free};
+		fault_list, fault_del, fault_free, fault_age, fault_put_held, fault_held};
 	struct fault *f = hf_new(struct fault);
 
 	f->store = (struct hf_store){.ops = &ops,
 		.url = hf_str_dup(hf_str(inner->url)),
 		.connections = inner->connections,
-		.lists_at_once = inner->lists_at_once};
+		.lists_at_once = inner->lists_at_once,
+		.can_hold = inner->can_hold,
+		.within_s = inner->within_s,
+		.inner = inner};
 	f->inner = inner;
 	f->plan = *plan;
 	atomic_init(&f->calls, 0);

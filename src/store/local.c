@@ -12,10 +12,15 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "base/io.h"
 
-enum { DEFAULT_CONNECTIONS = 2, TEMP_TRIES = 100 };
+enum {
+	DEFAULT_CONNECTIONS = 2,
+	TEMP_TRIES = 100,
+	CHANGE_S = 5, /* a rename or an unlink; a disk that takes longer is about to fail */
+};
 
 struct local {
 	struct hf_store store; /* its url is the path */
@@ -196,12 +201,20 @@ open_temp(struct local *l, int root, const char *name, struct temp_text *temp, i
 	return EEXIST;
 }
 
-/* Writes, syncs and closes `fd`, which it also closes on failure. */
+/* Closing tells more: network file systems report a full disk there. */
+static struct hf_err *
+close_file(int fd)
+{
+	/* EINTR: Linux has closed it all the same. */
+	if (close(fd) != 0 && errno != EINTR)
+		return hf_err_errno(errno, "close");
+	return NULL;
+}
+
+/* Writes and syncs. */
 static struct hf_err *
 fill(int fd, struct hf_bytes data, bool *can_sync)
 {
-	hf_autofd int open_fd = fd;
-
 	/* One piece on disk if there is one; where that fails, writing tells why. */
 	if (data.len > 0)
 		(void)fallocate(fd, 0, 0, (off_t)data.len);
@@ -209,10 +222,21 @@ fill(int fd, struct hf_bytes data, bool *can_sync)
 	*can_sync = TEMP_FAILURE_RETRY(fsync(fd)) == 0;
 	if (!*can_sync && errno != ENOTSUP)
 		return hf_err_errno(errno, "fsync");
-	open_fd = -1;
-	/* Network file systems report a full disk here. EINTR: Linux has closed it all the same. */
-	if (close(fd) != 0 && errno != EINTR)
-		return hf_err_errno(errno, "close");
+	return NULL;
+}
+
+/*
+ * A read lock that belongs to the open file, not to the process: closing another descriptor of
+ * the file does not end it, as it would end a classical one (fcntl(2), open file description
+ * locks).
+ */
+static struct hf_err *
+mark(int fd)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) != 0)
+		return hf_err_errno(errno, "marking");
 	return NULL;
 }
 
@@ -235,14 +259,16 @@ publish(struct local *l, int root, const char *temp, const char *name, bool can_
 	return NULL;
 }
 
+/* With `kept`, the file is marked before it has its name, and stays open as *kept. */
 static struct hf_err *
-local_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *kept)
 {
 	struct local *l = local_of(s);
 	struct hf_name_text text = hf_name_text(name);
 	struct temp_text temp;
 	bool can_sync = true;
-	int root, fd = -1;
+	int root;
+	hf_autofd int fd = -1;
 
 	HF_TRY(make_root(l, &root));
 	int en = open_temp(l, root, text.s, &temp, &fd);
@@ -250,10 +276,49 @@ local_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 		return hf_err_errno(en, "%s/%s: creating", l->store.url, text.s);
 	struct hf_err *e = fill(fd, data, &can_sync);
 	if (e == NULL)
+		e = kept != NULL ? mark(fd) : close_file(hf_steal_fd(&fd));
+	/* Syncing may have taken minutes. */
+	if (e == NULL)
+		e = hf_store_pass(s, name, false, data.len);
+	if (e == NULL)
 		e = publish(l, root, temp.s, text.s, can_sync);
 	if (e != NULL)
 		(void)unlinkat(root, temp.s, 0); /* no longer there if the rename was done */
+	else if (kept != NULL)
+		*kept = hf_steal_fd(&fd);
 	return hf_err_in(e, "%s/%s", l->store.url, text.s);
+}
+
+static struct hf_err *
+local_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+{
+	return put(s, name, data, NULL);
+}
+
+static struct hf_err *
+local_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+{
+	return put(s, name, data, fd);
+}
+
+/*
+ * F_OFD_GETLK asks for a write lock and is told who is in the way; the file may be read-only for
+ * us, since nothing is taken.
+ */
+static enum hf_held
+local_held(struct hf_store *s, const struct hf_name *name)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int root;
+	hf_autoptr(hf_err) e = open_root(local_of(s), &root);
+
+	if (e != NULL)
+		return HF_HELD_UNKNOWN;
+	hf_autofd int fd = TEMP_FAILURE_RETRY(openat(
+		root, hf_name_text(name).s, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) != 0)
+		return HF_HELD_UNKNOWN;
+	return lock.l_type == F_UNLCK ? HF_HELD_NO : HF_HELD_YES;
 }
 
 /* ---- reading ---- */
@@ -308,6 +373,26 @@ local_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 	if (!S_ISREG(st.st_mode))
 		return hf_err(HF_EFATAL, "%s/%s: not a regular file", l->store.url, text.s);
 	*size = (uint64_t)st.st_size;
+	return NULL;
+}
+
+/* Files on this kernel's file systems are stamped by this kernel's clock. */
+static struct hf_err *
+local_age(struct hf_store *s, const struct hf_name *name, double *seconds)
+{
+	struct local *l = local_of(s);
+	struct hf_name_text text = hf_name_text(name);
+	struct timespec now;
+	struct stat st;
+	int root;
+
+	HF_TRY(open_root(l, &root));
+	if (fstatat(root, text.s, &st, 0) != 0)
+		return failed(l, text.s, errno);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (s->can_hold)
+		*seconds = (double)(now.tv_sec - st.st_mtim.tv_sec) +
+			   (double)(now.tv_nsec - st.st_mtim.tv_nsec) / 1e9;
 	return NULL;
 }
 
@@ -497,7 +582,7 @@ struct hf_err *
 hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 {
 	static const struct hf_store_ops ops = {local_create, local_put, local_get, local_stat,
-		local_list, local_del, local_free};
+		local_list, local_del, local_free, local_age, local_put_held, local_held};
 	struct local *l = hf_new(struct local);
 	hf_autoptr(hf_store) s = &l->store;
 	struct stat st;
@@ -510,7 +595,8 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 	struct hf_err *e = open_root(l, &root);
 	bool is_shared = e == NULL && fstatat(root, "config", &st, 0) == 0 &&
 			 (st.st_mode & S_IRGRP) != 0;
-	l->store.lists_at_once = e == NULL && is_on_kernel_fs(root);
+	l->store.lists_at_once = l->store.can_hold = e == NULL && is_on_kernel_fs(root);
+	l->store.within_s = CHANGE_S;
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
 	l->folder_mode = is_shared ? 0770 : 0700;
 	l->file_mode = is_shared ? 0440 : 0400;

@@ -5,6 +5,7 @@
  */
 #include "store/store.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const struct {
@@ -62,8 +63,36 @@ hf_store_create(struct hf_store *s)
 }
 
 struct hf_err *
+hf_store_pass(struct hf_store *s, const struct hf_name *name, bool is_del, size_t size)
+{
+	struct hf_change change = {*name, is_del, size, s->within_s};
+
+	if (s->gate == NULL || name->kind == HF_LOCK)
+		return NULL;
+	return s->gate->pass(s->gate, &change);
+}
+
+void
+hf_store_set_gate(struct hf_store *s, struct hf_gate *gate)
+{
+	for (; s != NULL; s = s->inner)
+		s->gate = gate;
+}
+
+static struct hf_err *
+pass_nothing(struct hf_gate *gate, const struct hf_change *change)
+{
+	(void)gate;
+	(void)change;
+	return hf_err(HF_EFATAL, "this command has no lock and may not change the repository");
+}
+
+struct hf_gate hf_gate_shut = {pass_nothing};
+
+struct hf_err *
 hf_store_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 {
+	HF_TRY(about(hf_store_pass(s, name, false, data.len), "saving", name));
 	return about(s->ops->put(s, name, data), "saving", name);
 }
 
@@ -90,8 +119,43 @@ hf_store_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 }
 
 struct hf_err *
+hf_store_put_held(
+	struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+{
+	*fd = -1;
+	if (s->ops->put_held == NULL || !s->can_hold)
+		return hf_store_put(s, name, data);
+	HF_TRY(about(hf_store_pass(s, name, false, data.len), "saving", name));
+	return about(s->ops->put_held(s, name, data, fd), "saving", name);
+}
+
+enum hf_held
+hf_store_held(struct hf_store *s, const struct hf_name *name)
+{
+	if (s->ops->held == NULL || !s->can_hold)
+		return HF_HELD_UNKNOWN;
+	return s->ops->held(s, name);
+}
+
+bool
+hf_store_can_hold(const struct hf_store *s)
+{
+	return s->can_hold;
+}
+
+struct hf_err *
+hf_store_age(struct hf_store *s, const struct hf_name *name, double *seconds)
+{
+	*seconds = NAN;
+	if (s->ops->age == NULL)
+		return NULL;
+	return about(s->ops->age(s, name, seconds), "looking for", name);
+}
+
+struct hf_err *
 hf_store_del(struct hf_store *s, const struct hf_name *name)
 {
+	HF_TRY(about(hf_store_pass(s, name, true, 0), "deleting", name));
 	return about(s->ops->del(s, name), "deleting", name);
 }
 

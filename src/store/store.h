@@ -4,6 +4,8 @@
  * know what is in them. Backends (local, mem; later sftp, rest, s3) and wrappers (fault) fill in
  * a struct hf_store_ops; everybody else calls the functions below.
  *
+ * Calls about locks never wait for others: a backend with few connections keeps one for them.
+ *
  * Every call blocks, ends by itself (backends have timeouts), and may be made from any number of
  * threads at once. Besides the errors named at each, a call can fail with HF_EIO (worth another
  * try) and HF_EFATAL (not worth one: no room, no permission). Texts say what was attempted and
@@ -79,6 +81,63 @@ struct hf_err *hf_store_list(
  */
 struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;
 
+/*
+ * How long ago, in seconds, the file was written, by the store's own clock; a store that cannot
+ * tell says NAN. HF_ENOTFOUND: no such file.
+ */
+struct hf_err *hf_store_age(
+	struct hf_store *s, const struct hf_name *name, double *seconds) HF_MUST;
+
+/*
+ * As hf_store_put(), and the kernel keeps a mark on the file for as long as the caller keeps *fd
+ * open: a mark that ends with the process, however it ends, and that is there before the file can
+ * be seen. Only local file systems of this kernel have such marks; elsewhere *fd is -1 and the
+ * file is written all the same. The caller closes *fd.
+ */
+struct hf_err *hf_store_put_held(struct hf_store *s, const struct hf_name *name,
+	struct hf_bytes data, int *fd) HF_MUST;
+
+enum hf_held {
+	HF_HELD_UNKNOWN, /* no marks here, or the file is gone */
+	HF_HELD_NO,      /* nobody on this kernel keeps a mark on it */
+	HF_HELD_YES,
+};
+
+/* Whether a process of this kernel, in whatever container, keeps a mark on the file. */
+enum hf_held hf_store_held(struct hf_store *s, const struct hf_name *name);
+
+/* True when hf_store_put_held() sets marks here. */
+bool hf_store_can_hold(const struct hf_store *s);
+
+/* A request that changes what is stored. */
+struct hf_change {
+	struct hf_name name;
+	bool is_del;
+	size_t size;     /* bytes that a put writes */
+	double within_s; /* the request is over, one way or the other, after so many seconds */
+};
+
+/*
+ * The gate through which every change must go: the only place where a lease keeps its promise
+ * that nothing is written after its end. It is asked by hf_store_put() and hf_store_del() before
+ * anything is done, and once more by backends that prepare for long, at the last moment before the
+ * change can be seen. pass() may wait; an error is what the caller gets, and nothing was changed.
+ * Files in locks/ belong to the lease itself and pass unasked.
+ */
+struct hf_gate {
+	struct hf_err *(*pass)(struct hf_gate *gate, const struct hf_change *change);
+};
+
+/* Sets the gate, which outlives the store or the next call; NULL lets everything pass. */
+void hf_store_set_gate(struct hf_store *s, struct hf_gate *gate);
+
+/* For backends: asks the gate of this store. */
+struct hf_err *hf_store_pass(
+	struct hf_store *s, const struct hf_name *name, bool is_del, size_t size) HF_MUST;
+
+/* A gate that nothing passes, for commands that work without a lock. */
+extern struct hf_gate hf_gate_shut;
+
 /* Where the store is, for messages, without any password in it. Dies with the store. */
 const char *hf_store_url(const struct hf_store *s);
 
@@ -108,6 +167,11 @@ struct hf_store_ops {
 	struct hf_err *(*list)(struct hf_store *, enum hf_kind, hf_store_list_fn *, void *);
 	struct hf_err *(*del)(struct hf_store *, const struct hf_name *);
 	void (*free)(struct hf_store *);
+	/* These may be NULL: then nothing is known, and put_held() is put(). */
+	struct hf_err *(*age)(struct hf_store *, const struct hf_name *, double *);
+	struct hf_err *(*put_held)(
+		struct hf_store *, const struct hf_name *, struct hf_bytes, int *);
+	enum hf_held (*held)(struct hf_store *, const struct hf_name *);
 };
 
 /* First member of every backend's own struct; container_of() leads back. */
@@ -116,6 +180,10 @@ struct hf_store {
 	char *url; /* owned by the backend */
 	unsigned connections;
 	bool lists_at_once;
+	bool can_hold;
+	double within_s;        /* longest that a change can take between its last look and its end */
+	struct hf_gate *gate;   /* borrowed, or NULL */
+	struct hf_store *inner; /* what a wrapper wraps, or NULL */
 };
 
 #define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
