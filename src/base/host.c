@@ -36,20 +36,3 @@ hf_user_name(uid_t uid)
 	hf_buf_addf(&digits, "%lu", (unsigned long)uid);
 	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&digits)));
 }
-
-char *
-hf_pid_space(void)
-{
-	hf_auto(hf_buf) text = HF_BUF_MAX(256);
-	char space[64];
-	ssize_t n = readlink("/proc/self/ns/pid", space, sizeof space);
-	hf_autoptr(hf_err) e = hf_read_file("/proc/sys/kernel/random/boot_id", &text);
-
-	if (e != NULL || n <= 0 || (size_t)n == sizeof space)
-		return hf_str_dup(hf_str(""));
-	while (text.len > 0 && text.p[text.len - 1] == '\n')
-		text.len--;
-	hf_buf_add_char(&text, '/');
-	hf_buf_add(&text, space, (size_t)n);
-	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&text)));
-}

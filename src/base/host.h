@@ -11,12 +11,4 @@ char *hf_host_name(void);
 /* The account name of `uid`, or its number in digits. The caller frees it. Any thread. */
 char *hf_user_name(uid_t uid);
 
-/*
- * Names the space in which a process number means one process: this boot of this kernel, and
- * the pid namespace. Two processes that get the same text can ask the kernel for each other by
- * number; equal host names are no such proof, because containers share them. "" if it cannot be
- * told. The caller frees it. Any thread.
- */
-char *hf_pid_space(void);
-
 #endif

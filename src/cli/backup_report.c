@@ -354,6 +354,17 @@ on_scan_done(void *arg, double duration_s)
 		duration_s, files, hf_format_bytes(bytes).s);
 }
 
+static void
+on_recovers(void *arg, unsigned round, const struct hf_err *why)
+{
+	struct hf_backup_report *r = arg;
+
+	hf_say_err(r->cli->out,
+		"Warning: %s\nWarning: getting a new lock, and saving again what may be "
+		"missing (attempt %u)",
+		hf_err_text(why), round);
+}
+
 struct hf_backup_events
 hf_backup_report_events(struct hf_backup_report *r)
 {
@@ -368,6 +379,7 @@ hf_backup_report_events(struct hf_backup_report *r)
 		.item = on_item,
 		.excluded = on_excluded,
 		.scan_done = on_scan_done,
+		.recovers = on_recovers,
 		.wants_items = level >= (r->cli->global.is_json ? 2 : 3),
 	};
 }

@@ -211,6 +211,9 @@ run(struct hf_cli *cli, int argc, char **argv)
 		}
 		warn_without_effect(cli);
 		e = cli->command->run(cli, opts, &args);
+		if (e == NULL && cli->is_lock_lost)
+			e = hf_err(HF_ELOST, "the lock on the repository was lost while the "
+					     "command ran; what it found may not be whole");
 	}
 	hf_opt_clear(&cli->own_opts);
 	return e;

@@ -21,6 +21,8 @@ struct hf_global {
 	unsigned verbose;
 	bool no_lock;
 	double retry_lock_s;
+	bool lock_wait_claim;
+	unsigned log_format; /* enum hf_log_format */
 	bool no_cache, cleanup_cache;
 	char *cache_dir;
 	unsigned compression; /* enum hf_compression */
@@ -45,6 +47,11 @@ struct hf_command {
 	size_t n_opts;
 	size_t opts_size; /* of the struct that `opts` fill; it begins zeroed */
 	bool is_hidden;
+	/*
+	 * It starts processes before there are threads, and takes signals itself: cli->signals is
+	 * NULL, and nothing has been done about any signal.
+	 */
+	bool is_single;
 	/* `opts` is that struct. The error is reported and turned into the exit code by the caller. */
 	struct hf_err *(*run)(struct hf_cli *cli, void *opts, const struct hf_args *args);
 };
@@ -61,10 +68,15 @@ struct hf_cli {
 	struct hf_opts global_opts, own_opts;
 	struct hf_env *env;
 	struct hf_out *out;
-	struct hf_signals *signals;
+	struct hf_signals *signals; /* NULL: the command is_single */
 	struct hf_stop stop;
 	/* Set by a command that worked but not wholly: the exit code is 3 and this is said. */
 	const char *warning;
+	/* The lock was lost and what was done under it has not been validated: exit code 13. */
+	bool is_lock_lost;
+	/* Set by a command that passes on how another one ended: the exit code if it is not 0, and
+	 * the signal by which this process ends, or 0. */
+	int exit_code, exit_signal;
 };
 
 /* Runs the program with these commands and returns its exit code. */

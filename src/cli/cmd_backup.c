@@ -334,6 +334,16 @@ should_scan(const struct backup *b)
 	       (hf_progress_is_shown(b->cli) || hf_out_says(b->cli->out, HF_SAY_VERBOSE));
 }
 
+static struct hf_err *
+regain(void *arg, struct hf_lease **out)
+{
+	struct hf_session *s = arg;
+
+	HF_TRY(hf_session_regain(s));
+	*out = s->lease;
+	return NULL;
+}
+
 static void
 fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent,
 	struct hf_backup_options *out)
@@ -372,7 +382,9 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.tags = &b->tags,
 		.excludes = &o->exclude.given,
 		.program_version = "holdfast " HF_VERSION,
-		.lock = s->lock,
+		.lease = s->lease,
+		.regain = regain,
+		.regain_arg = s,
 		.stop = &b->cli->stop,
 	};
 }

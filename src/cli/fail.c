@@ -13,6 +13,8 @@ hf_fail_code(enum hf_code code)
 		return HF_EXIT_LOCKED;
 	case HF_EAUTH:
 		return HF_EXIT_PASSWORD;
+	case HF_ELOST:
+		return HF_EXIT_LOST;
 	case HF_ECANCELED:
 		return HF_EXIT_INTERRUPTED;
 	default:
@@ -71,7 +73,7 @@ hf_fail_report(struct hf_cli *cli, struct hf_err *e)
 		error = hf_out_flush(cli->out);
 	}
 	if (error == NULL && cli->warning == NULL)
-		return HF_EXIT_OK;
+		return cli->exit_code;
 
 	if (error == NULL) {
 		code = HF_EXIT_PARTIAL;
@@ -79,7 +81,7 @@ hf_fail_report(struct hf_cli *cli, struct hf_err *e)
 		print(cli, code, &message);
 		return code;
 	}
-	code = hf_fail_code(hf_err_code(error));
+	code = cli->exit_code != 0 ? cli->exit_code : hf_fail_code(hf_err_code(error));
 	/* Programs look for restic's words, and this one has no prefix there. */
 	hf_buf_addf(&message, "%s%s",
 		hf_err_code(error) == HF_ELOCKED ? "" : "Fatal: ", hf_err_text(error));

@@ -12,6 +12,11 @@ enum {
 	HF_EXIT_NO_REPOSITORY = 10,
 	HF_EXIT_LOCKED = 11,
 	HF_EXIT_PASSWORD = 12,
+	HF_EXIT_LOST = 13, /* the lock was lost while something was done under it */
+	/* Of commands that run another one, as `env` and `timeout` have them. */
+	HF_EXIT_INTERNAL = 125, /* our own fault */
+	HF_EXIT_NO_EXEC = 126,  /* it cannot be run */
+	HF_EXIT_NO_PROGRAM = 127,
 	HF_EXIT_INTERRUPTED = 130,
 	HF_EXIT_PIPE = 141, /* the reader of standard output went away */
 };
@@ -20,7 +25,7 @@ int hf_fail_code(enum hf_code code);
 
 /*
  * Reports how the command ended, on standard error, and returns the exit code. Takes `e`, which is
- * NULL after success.
+ * NULL after success. A command's own word on the code, cli->exit_code, goes before.
  */
 int hf_fail_report(struct hf_cli *cli, struct hf_err *e);
 

@@ -32,6 +32,13 @@ const struct hf_opt hf_global_opts[] = {
 	{"retry-lock", 0, HF_OPT_SECONDS(G, retry_lock_s), .arg = "duration",
 		.help = "how long to try when the repository is locked, such as 5m or 2h "
 			"(default: once)"},
+	{"lock-wait", 0, HF_OPT_SECONDS(G, retry_lock_s), .arg = "duration",
+		.help = "another name of --retry-lock"},
+	{"lock-wait-claim", 0, HF_OPT_FLAG(G, lock_wait_claim),
+		.help = "while waiting for an exclusive lock, let nobody else in"},
+	{"log-format", 0, HF_OPT_WORD(G, log_format), .arg = "format",
+		.words = "none|json|logfmt", .env = "LOG_FORMAT",
+		.help = "write what happens to the lock to standard error, one line per event"},
 	{"compression", 0, HF_OPT_WORD(G, compression), .arg = "mode",
 		.words = "auto|off|fastest|better|max", .env = "COMPRESSION",
 		.help = "compression mode, for repositories of format version 2"},

@@ -113,9 +113,8 @@ hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place)
 	       hf_env_secret(cli->env, p->env) != NULL;
 }
 
-/* "Key = value" in place: the key ends with a NUL and is in lower case; returns the value. */
-static char *
-split_option(char *s)
+char *
+hf_option_split(char *s)
 {
 	char *equals = strchr(s, '=');
 	struct hf_str key, value;
@@ -142,7 +141,7 @@ hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
 
 	for (size_t i = 0; i < given->len; i++) {
 		hf_strings_add(&copies, given->v[i]);
-		options[i].value = split_option(copies.v[i]);
+		options[i].value = hf_option_split(copies.v[i]);
 		options[i].key = copies.v[i];
 		if (*options[i].key == '\0')
 			return hf_err(HF_EINVAL, "empty key is not a valid option");
@@ -185,8 +184,17 @@ look_for_config(struct hf_store *store)
 	return NULL;
 }
 
-static struct hf_err *
-open_once(struct hf_cli *cli, const struct hf_place *place, const char *location,
+struct hf_err *
+hf_place_look(struct hf_cli *cli, const char *location)
+{
+	hf_autoptr(hf_store) store = NULL;
+
+	HF_TRY(hf_place_store(cli, location, &store));
+	return look_for_config(store);
+}
+
+struct hf_err *
+hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	const struct hf_secret *password, struct hf_repo **out)
 {
 	struct hf_repo_options options = hf_place_options(cli, place);
@@ -206,12 +214,12 @@ unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 
 	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));
 	if (has)
-		return open_once(cli, place, location, &password, out);
+		return hf_place_unlock(cli, place, location, &password, out);
 	for (;;) {
 		struct hf_err *e = hf_password_ask(cli, place->prompt, &password);
 
 		if (e == NULL)
-			e = open_once(cli, place, location, &password, out);
+			e = hf_place_unlock(cli, place, location, &password, out);
 		if (e == NULL || --tries == 0 ||
 			(hf_err_code(e) != HF_EAUTH && hf_err_code(e) != HF_EINVAL))
 			return e;
@@ -235,13 +243,10 @@ struct hf_err *
 hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo **out)
 {
 	hf_autofree char *location = NULL;
-	hf_autoptr(hf_store) store = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
 
 	HF_TRY(hf_place_location(place, &location));
-	HF_TRY(hf_place_store(cli, location, &store));
-	HF_TRY(look_for_config(store));
-	hf_store_free(hf_steal(store));
+	HF_TRY(hf_place_look(cli, location));
 	HF_TRY(unlock(cli, place, location, &repo));
 	say_opened(cli, repo);
 	*out = hf_steal(repo);

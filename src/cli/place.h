@@ -76,12 +76,23 @@ struct hf_err *hf_place_location(const struct hf_place *place, char **out) HF_MU
 /* True when the password need not be asked for, because some source of it is named. */
 bool hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place);
 
+/* "Key = value" in place: the key ends with a NUL and is in lower case; returns the value. */
+char *hf_option_split(char *s);
+
 /* Opens the store at `location` with the extended options of the command line. */
 struct hf_err *hf_place_store(
 	struct hf_cli *cli, const char *location, struct hf_store **out) HF_MUST;
 
 /* What the command line says about writing. */
 struct hf_repo_options hf_place_options(const struct hf_cli *cli, const struct hf_place *place);
+
+/*
+ * The steps of hf_place_open(), for who takes them in different processes: whether there is a
+ * repository at `location`, and opening it with a password that is known.
+ */
+struct hf_err *hf_place_look(struct hf_cli *cli, const char *location) HF_MUST;
+struct hf_err *hf_place_unlock(struct hf_cli *cli, const struct hf_place *place,
+	const char *location, const struct hf_secret *password, struct hf_repo **out) HF_MUST;
 
 /*
  * Opens the repository: looks whether there is one, gets the password (asking up to three times

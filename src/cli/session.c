@@ -5,45 +5,72 @@
 #include "cli/place.h"
 #include "engine/treewalk.h"
 
+/* Who gets a lock back waits at least so long, in seconds: a prune may be under way. */
+#define REGAIN_WAIT 3600.0
+
 void
 hf_session_clear(struct hf_session *s)
 {
 	hf_autoptr(hf_err) e = NULL;
 
 	hf_index_free(s->index);
-	if (s->lock != NULL) {
-		e = hf_lock_release(s->lock);
-		if (e != NULL)
+	if (s->lease != NULL) {
+		hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
+		e = hf_lease_release(s->lease);
+		if (e != NULL && hf_err_code(e) == HF_ELOST)
+			s->cli->is_lock_lost = true;
+		else if (e != NULL)
 			hf_say_err(s->cli->out, "error while unlocking: %s", hf_err_text(e));
 	}
+	hf_lease_setup_clear(&s->setup);
 	hf_repo_free(s->repo);
 	*s = (struct hf_session){0};
 }
 
-static void
-say_waiting(void *arg, const char *text)
+/*
+ * The one place where a command gets the right to change a repository: through the gate of its
+ * lease, or not at all.
+ */
+static struct hf_err *
+take_lease(struct hf_session *s, const struct hf_lease_options *options)
 {
-	struct hf_cli *cli = arg;
+	struct hf_lease *lease;
 
-	hf_say(cli->out, HF_SAY_NORMAL, "%s", text);
+	HF_TRY(hf_lease_acquire(s->repo, options, &lease));
+	hf_store_set_gate(hf_repo_store(s->repo), hf_lease_gate(lease));
+	s->lease = lease;
+	return NULL;
 }
 
 struct hf_err *
 hf_session_open(
 	struct hf_cli *cli, enum hf_session_lock lock, bool may_skip, struct hf_session *s)
 {
-	hf_auto(hf_session) session = {.cli = cli};
 	struct hf_place place = hf_place_main(cli);
 
-	HF_TRY(hf_place_open(cli, &place, &session.repo));
+	*s = (struct hf_session){.cli = cli};
+	HF_TRY(hf_place_open(cli, &place, &s->repo));
+	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
 	if (may_skip && cli->global.no_lock)
 		lock = HF_SESSION_UNLOCKED;
-	if (lock != HF_SESSION_UNLOCKED)
-		HF_TRY(hf_lock_acquire(session.repo,
-			lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED,
-			cli->global.retry_lock_s, &cli->stop, say_waiting, cli, &session.lock));
-	*s = session;
-	session = (struct hf_session){0};
+	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
+	if (lock == HF_SESSION_UNLOCKED)
+		return NULL;
+	s->setup.options.mode =
+		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
+	return take_lease(s, &s->setup.options);
+}
+
+struct hf_err *
+hf_session_regain(struct hf_session *s)
+{
+	struct hf_lease *lost = s->lease;
+	struct hf_lease_options options = s->setup.options;
+
+	if (options.wait_s < REGAIN_WAIT)
+		options.wait_s = REGAIN_WAIT;
+	HF_TRY(take_lease(s, &options));
+	hf_err_free(hf_lease_release(lost));
 	return NULL;
 }
 

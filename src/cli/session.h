@@ -8,13 +8,14 @@
 #define HF_CLI_SESSION_H
 
 #include "cli/cli.h"
+#include "cli/lease_opts.h"
 #include "repo/index.h"
-#include "repo/lock.h"
 
 struct hf_session {
 	struct hf_cli *cli;
 	struct hf_repo *repo;
-	struct hf_lock *lock;   /* NULL: none was asked for */
+	struct hf_lease_setup setup;
+	struct hf_lease *lease; /* NULL: none was asked for */
 	struct hf_index *index; /* NULL before hf_session_load_index() */
 };
 
@@ -25,6 +26,12 @@ enum hf_session_lock {
 	HF_SESSION_SHARED,
 	HF_SESSION_EXCLUSIVE,
 };
+
+/*
+ * After a loss of the lease: gets a new one of the same kind in its place, waiting for whoever has
+ * the repository now. On failure the lost one stays.
+ */
+struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 
 /*
  * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`.

@@ -5,10 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/path.h"
 #include "engine/backup_i.h"
+
+enum {
+	MAX_ROUNDS = 5,     /* of a backup whose lock is lost again and again */
+	VALIDATE_TRIES = 5, /* of a store that does not answer */
+};
 
 /* Folders wait with open descriptors; the usual 1,024 are few, and more may be had for asking. */
 static void
@@ -193,6 +199,41 @@ set_text(char **to, const char *text)
 	*to = hf_str_dup(hf_str(text != NULL ? text : ""));
 }
 
+/* Nothing that the snapshot stands on has left the index. */
+static struct hf_err *
+validate_index(struct backup *b)
+{
+	hf_autofree struct hf_id *ids = NULL;
+	size_t n, lost;
+
+	HF_TRY(hf_repo_list(b->repo, HF_INDEX, &ids, NULL, &n));
+	lost = hf_index_lost(b->ix, ids, n);
+	if (lost > 0)
+		return hf_err(HF_ELOST, "%zu index files were removed during the backup", lost);
+	return NULL;
+}
+
+/*
+ * The look back, after the snapshot is there (D4): if our lock was there all the time, nobody who
+ * keeps the rules has deleted anything. A store that does not answer is asked again.
+ */
+static struct hf_err *
+validate(struct backup *b)
+{
+	struct hf_err *e = NULL;
+
+	for (int i = 0; i < VALIDATE_TRIES && b->lease != NULL; i++) {
+		hf_err_free(e);
+		e = hf_lease_verify(b->lease);
+		if (e == NULL)
+			e = validate_index(b);
+		if (e == NULL || hf_err_code(e) != HF_EIO)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 100000000L << i}, NULL);
+	}
+	return hf_err_in(e, "validating the snapshot");
+}
+
 static struct hf_err *
 save_snapshot(struct backup *b, struct hf_backup_result *r)
 {
@@ -217,10 +258,9 @@ save_snapshot(struct backup *b, struct hf_backup_result *r)
 	r->summary = sn->summary;
 	if (o->is_dry_run)
 		return NULL;
-	HF_TRY(hf_lock_check(o->lock));
 	HF_TRY(hf_snapshot_save(b->repo, sn));
 	r->snapshot = sn->id;
-	return NULL;
+	return validate(b);
 }
 
 /* All blobs are passed in: makes them durable, and only then the snapshot. */
@@ -259,28 +299,178 @@ abandon(struct backup *b, struct hf_err *e)
 	return e;
 }
 
-struct hf_err *
-hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_options *options,
+/* What goes from one round to the next. */
+struct rounds {
+	struct hf_lease *lease; /* borrowed, always the present one */
+	struct hf_index *ix;    /* the caller's, then our own */
+	struct hf_index *own_ix;
+	struct hf_trail *trail;
+	bool has_tree; /* a round has saved all of it: */
+	struct hf_id tree;
+	struct hf_summary summary;         /* of the first round that did */
+	struct hf_id suspects[MAX_ROUNDS]; /* snapshots that could not be validated */
+	unsigned n_suspects;
+	struct hf_saver_stats stats; /* of all rounds before */
+};
+
+static void
+rounds_clear(struct rounds *r)
+{
+	hf_index_free(r->own_ix);
+	hf_trail_free(r->trail);
+}
+
+static void
+set_old_tree(struct backup *b, const struct rounds *rounds)
+{
+	const struct hf_snapshot *parent = b->o->parent;
+
+	b->has_old_tree = rounds->has_tree || (parent != NULL && parent->has_tree);
+	if (rounds->has_tree)
+		b->old_tree = rounds->tree;
+	else if (b->has_old_tree)
+		b->old_tree = parent->tree;
+}
+
+/* Keeps what the next round can use, should this one have been in vain. */
+static void
+remember(struct rounds *rounds, const struct backup *b, const struct hf_backup_result *r)
+{
+	struct hf_saver_stats s = hf_saver_stats(b->saver);
+
+	rounds->stats.data_blobs += s.data_blobs;
+	rounds->stats.tree_blobs += s.tree_blobs;
+	rounds->stats.data_bytes += s.data_bytes;
+	rounds->stats.tree_bytes += s.tree_bytes;
+	rounds->stats.data_bytes_packed += s.data_bytes_packed;
+	rounds->stats.tree_bytes_packed += s.tree_bytes_packed;
+	if (!hf_id_is_zero(&r->snapshot))
+		rounds->suspects[rounds->n_suspects++] = r->snapshot;
+	if (!hf_id_is_zero(&b->root) && !rounds->has_tree) {
+		rounds->has_tree = true;
+		rounds->tree = b->root;
+		fill_summary(b, &rounds->summary);
+	}
+}
+
+/* One go at the whole of it. */
+static struct hf_err *
+run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_options *options,
 	const struct hf_backup_events *events, struct hf_backup_progress *progress,
 	struct hf_backup_result *out)
 {
 	__attribute__((cleanup(backup_freep))) struct backup *b =
-		backup_new(repo, ix, options, events, progress);
-	struct hf_saver_options so = {.is_dry_run = options->is_dry_run, .lock = options->lock};
+		backup_new(repo, rounds->ix, options, events, progress);
+	struct hf_saver_options so = {
+		.is_dry_run = options->is_dry_run,
+		.lease = rounds->lease,
+		.trail = rounds->trail,
+	};
 	hf_autoptr(hf_group) g = hf_group_new(stop_all, b);
-	struct hf_backup_result r = {0};
 
-	allow_descriptors();
+	b->lease = rounds->lease;
+	set_old_tree(b, rounds);
 	b->cwd = options->cwd != NULL ? hf_str_dup(hf_str(options->cwd)) : getcwd(NULL, 0);
 	if (b->cwd == NULL)
 		return hf_err_errno(errno, "finding the working folder");
 	if (!options->use_stdin)
 		HF_TRY(hf_targets_build(options->targets, options->n_targets, &b->targets));
-	HF_TRY(hf_saver_new(repo, ix, &so, &b->saver));
+	HF_TRY(hf_saver_new(repo, rounds->ix, &so, &b->saver));
 	struct hf_err *e = walk(b, g);
 	if (e != NULL)
-		return abandon(b, e);
-	HF_TRY(commit(b, &r));
+		e = abandon(b, e);
+	else
+		e = commit(b, out);
+	if (e != NULL && hf_err_code(e) == HF_ELOST)
+		remember(rounds, b, out);
+	return e;
+}
+
+/*
+ * A new lock, and an index without anything that nobody vouches for: what others may have deleted
+ * meanwhile is not in it, and will be stored again, in packs of other names.
+ */
+static struct hf_err *
+begin_again(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_options *o)
+{
+	HF_TRY(o->regain(o->regain_arg, &rounds->lease));
+	HF_TRY(hf_trail_repair(rounds->trail, repo));
+	hf_index_free(rounds->own_ix);
+	rounds->own_ix = rounds->ix = hf_index_new();
+	hf_index_distrust(rounds->ix, rounds->trail);
+	return hf_index_load(repo, rounds->ix, o->stop, NULL, NULL);
+}
+
+/* After its successor is there, or when there will be none: nobody shall rely on it. */
+static void
+delete_suspects(struct hf_repo *repo, const struct rounds *rounds)
+{
+	struct hf_store *store = hf_repo_store(repo);
+
+	for (unsigned i = 0; i < rounds->n_suspects; i++) {
+		struct hf_name name = {HF_SNAPSHOT, rounds->suspects[i]};
+
+		hf_lease_disown(rounds->lease, &name);
+		hf_err_free(hf_store_del(store, &name));
+	}
+}
+
+/* Of what went on in all rounds. */
+static void
+sum_up(const struct rounds *rounds, struct hf_summary *s)
+{
+	struct hf_time end = s->backup_end;
+
+	if (rounds->has_tree) {
+		struct hf_summary last = *s;
+
+		*s = rounds->summary;
+		s->data_blobs = last.data_blobs;
+		s->tree_blobs = last.tree_blobs;
+		s->data_added = last.data_added;
+		s->data_added_packed = last.data_added_packed;
+		s->backup_end = end;
+	}
+	s->data_blobs += rounds->stats.data_blobs;
+	s->tree_blobs += rounds->stats.tree_blobs;
+	s->data_added += rounds->stats.data_bytes + rounds->stats.tree_bytes;
+	s->data_added_packed +=
+		rounds->stats.data_bytes_packed + rounds->stats.tree_bytes_packed;
+}
+
+/* A pipe cannot be read twice. */
+static bool
+can_repeat(const struct hf_backup_options *o, const struct hf_err *e, unsigned round)
+{
+	return e != NULL && hf_err_code(e) == HF_ELOST && o->regain != NULL && !o->use_stdin &&
+	       round < MAX_ROUNDS;
+}
+
+struct hf_err *
+hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_options *options,
+	const struct hf_backup_events *events, struct hf_backup_progress *progress,
+	struct hf_backup_result *out)
+{
+	__attribute__((cleanup(rounds_clear))) struct rounds rounds = {
+		.lease = options->lease, .ix = ix, .trail = hf_trail_new()};
+	struct hf_backup_events quiet = *events;
+	struct hf_backup_result r = {0};
+
+	allow_descriptors();
+	struct hf_err *e = run_round(repo, &rounds, options, events, progress, &r);
+	quiet.wants_items = false; /* they have been told */
+	for (unsigned round = 1; can_repeat(options, e, round); round++) {
+		if (events->recovers != NULL)
+			events->recovers(events->arg, round, e);
+		hf_err_free(e);
+		r = (struct hf_backup_result){0};
+		e = begin_again(repo, &rounds, options);
+		if (e == NULL)
+			e = run_round(repo, &rounds, options, &quiet, progress, &r);
+	}
+	delete_suspects(repo, &rounds);
+	HF_TRY(e);
+	sum_up(&rounds, &r.summary);
 	*out = r;
 	return NULL;
 }

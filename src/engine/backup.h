@@ -16,6 +16,11 @@
  * spill to a file (base/buf.h).
  *
  * What cannot be read is reported and left out; the snapshot is written all the same.
+ *
+ * Success is told only when the lock, looked at after the snapshot was written, had been there
+ * without a break, and the index has lost nothing that the snapshot stands on. Otherwise the work
+ * is done again under a new lock: blobs that the index still has are not stored again, nor files
+ * read that were saved before, so that a lost lock costs little more than a look at every file.
  */
 #ifndef HF_ENGINE_BACKUP_H
 #define HF_ENGINE_BACKUP_H
@@ -64,6 +69,8 @@ struct hf_backup_events {
 	void (*item)(void *arg, const char *path, const struct hf_backup_item *item);
 	void (*excluded)(void *arg, const char *path);
 	void (*scan_done)(void *arg, double duration_s);
+	/* The lock was lost; what can be saved of the work is being saved. `round` counts from 1. */
+	void (*recovers)(void *arg, unsigned round, const struct hf_err *why);
 	bool wants_items;
 };
 
@@ -116,7 +123,14 @@ struct hf_backup_options {
 	const struct hf_strings *tags, *excludes;
 	const char *program_version;
 
-	struct hf_lock *lock; /* looked at before every write; may be NULL */
+	/*
+	 * The lock under which all happens; NULL: none, and nothing is validated. regain() is called
+	 * after it was lost: it gives back the old lease and gets a new one, which may take as long
+	 * as somebody else's prune. NULL: a loss is the end.
+	 */
+	struct hf_lease *lease;
+	struct hf_err *(*regain)(void *arg, struct hf_lease **out);
+	void *regain_arg;
 	struct hf_stop *stop;
 };
 

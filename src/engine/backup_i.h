@@ -109,6 +109,9 @@ struct backup {
 	const struct hf_backup_options *o;
 	const struct hf_backup_events *ev;
 	struct hf_backup_progress *progress;
+	struct hf_lease *lease;
+	bool has_old_tree;     /* there is something to compare with: */
+	struct hf_id old_tree; /* the parent's tree, or the one of a round before */
 	struct hf_saver *saver;
 	struct hf_chunker *chunker;
 	char *cwd;

@@ -518,13 +518,10 @@ static struct dir *
 root_new(struct backup *b)
 {
 	struct dir *root = dir_new(NULL, 0, hf_str(""));
-	const struct hf_snapshot *parent = b->o->parent;
 
 	root->base = hf_str_dup(hf_str("/"));
-	if (parent != NULL && parent->has_tree) {
-		root->has_old = true;
-		root->old_tree = parent->tree;
-	}
+	root->has_old = b->has_old_tree;
+	root->old_tree = b->old_tree;
 	return root;
 }
 

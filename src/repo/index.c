@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "base/endian.h"
+#include "repo/trail.h"
 
 enum {
 	CHUNK_BITS = 16, /* entries per chunk: 3 MiB */
@@ -68,7 +69,11 @@ struct hf_index {
 	uint32_t *pack_table; /* of numbers + 1, 0: free; at most half full */
 	size_t pack_cap;      /* a power of two */
 	atomic_size_t n_packs;
+	struct hf_buf files; /* ids of index files, under packs_lock */
+	const struct hf_trail *trail;
 };
+
+enum { MAX_FILES = 1 << 28 }; /* bytes of ids; eight million index files */
 
 struct hf_index *
 hf_index_new(void)
@@ -78,6 +83,7 @@ hf_index_new(void)
 	for (size_t i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&ix->shards[i].lock, NULL);
 	pthread_mutex_init(&ix->packs_lock, NULL);
+	ix->files = (struct hf_buf)HF_BUF_MAX(MAX_FILES);
 	return ix;
 }
 
@@ -96,7 +102,47 @@ hf_index_free(struct hf_index *ix)
 	}
 	pthread_mutex_destroy(&ix->packs_lock);
 	free(ix->pack_table);
+	hf_buf_clear(&ix->files);
 	free(ix);
+}
+
+void
+hf_index_distrust(struct hf_index *ix, const struct hf_trail *trail)
+{
+	ix->trail = trail;
+}
+
+bool
+hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack)
+{
+	return !hf_trail_distrusts(ix->trail, pack);
+}
+
+void
+hf_index_add_file(struct hf_index *ix, const struct hf_id *file)
+{
+	pthread_mutex_lock(&ix->packs_lock);
+	hf_buf_add(&ix->files, file, sizeof *file);
+	pthread_mutex_unlock(&ix->packs_lock);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	return hf_id_cmp(a, b);
+}
+
+size_t
+hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n)
+{
+	size_t lost = 0;
+
+	pthread_mutex_lock(&ix->packs_lock);
+	const struct hf_id *v = (const void *)ix->files.p;
+	for (size_t i = 0; i < ix->files.len / sizeof *v; i++)
+		lost += n == 0 || bsearch(&v[i], ids, n, sizeof *ids, compare_ids) == NULL;
+	pthread_mutex_unlock(&ix->packs_lock);
+	return lost;
 }
 
 /*

@@ -21,6 +21,7 @@
 #include "repo/pack.h"
 
 struct hf_index;
+struct hf_trail; /* repo/trail.h */
 
 /* Where a stored blob lies. */
 struct hf_location {
@@ -39,6 +40,20 @@ hf_location_size(const struct hf_location *l)
 struct hf_index *hf_index_new(void);
 void hf_index_free(struct hf_index *ix);
 HF_AUTOPTR(hf_index)
+
+/*
+ * Packs that this trail distrusts are passed over when index files are read. It outlives the
+ * index; NULL: all are trusted. To be set before anything is loaded.
+ */
+void hf_index_distrust(struct hf_index *ix, const struct hf_trail *trail);
+bool hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack);
+
+/*
+ * The index files that the index stands on: those that were loaded, and those that were added by
+ * who wrote them. hf_index_lost() counts how many of them are not among the `n` sorted `ids`.
+ */
+void hf_index_add_file(struct hf_index *ix, const struct hf_id *file);
+size_t hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n);
 
 /*
  * Loads all index files of a repository, several at once. The first file that cannot be read or

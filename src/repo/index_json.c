@@ -140,7 +140,7 @@ hf_index_parse(struct hf_index *ix, struct hf_bytes json, unsigned version)
 	}
 	HF_TRY(hf_json_end(&j));
 	for (size_t i = 0; i < packs.len; i++)
-		if (packs.v[i].n > 0)
+		if (packs.v[i].n > 0 && hf_index_trusts(ix, &packs.v[i].pack))
 			hf_index_add_pack(ix, &packs.v[i].pack, entries.v + packs.v[i].first,
 				packs.v[i].n);
 	return NULL;

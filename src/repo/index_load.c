@@ -28,7 +28,9 @@ load_file(struct loader *l, const struct hf_id *file)
 	struct hf_name name = {HF_INDEX, *file};
 
 	HF_TRY(hf_repo_load(l->repo, &name, &json));
-	return hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version);
+	HF_TRY(hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version));
+	hf_index_add_file(l->ix, file);
+	return NULL;
 }
 
 static struct hf_err *

@@ -37,18 +37,18 @@
 
 /* Seconds; tests are in more of a hurry than HF_LEASE_PACE. */
 struct hf_lease_pace {
-	double every;        /* T_refresh: between refreshes, ± 10 % */
-	double suspect;      /* without a verified refresh: a warning */
-	double fence;        /* F */
-	double stale;        /* S: what others take for stale */
-	double give_up;      /* FENCED for so long is LOST */
-	double overlap;      /* old and new file are both there for at least so long */
-	double settle;       /* between our file and the second look, where listings lag */
-	double conflict;     /* how long a rival may take to withdraw */
-	double unreadable;   /* before reading again what could not be read; doubled twice */
-	double retry;        /* first pause when waiting for a lock; doubled each time ... */
-	double retry_max;    /* ... up to this */
-	double again;        /* first pause after a refresh that failed; doubled up to 30 times it */
+	double every;      /* T_refresh: between refreshes, ± 10 % */
+	double suspect;    /* without a verified refresh: a warning */
+	double fence;      /* F */
+	double stale;      /* S: what others take for stale */
+	double give_up;    /* FENCED for so long is LOST */
+	double overlap;    /* old and new file are both there for at least so long */
+	double settle;     /* between our file and the second look, where listings lag */
+	double conflict;   /* how long a rival may take to withdraw */
+	double unreadable; /* before reading again what could not be read; doubled twice */
+	double retry;      /* first pause when waiting for a lock; doubled each time ... */
+	double retry_max;  /* ... up to this */
+	double again; /* first pause after a refresh that failed; doubled up to 30 times it */
 };
 
 /* 120 240 900 1800, 3600, 2, 10, 10, 5, 1, 30, 1 */
@@ -128,21 +128,21 @@ typedef void hf_lease_event_fn(void *arg, const struct hf_lease_event *ev);
 
 struct hf_lease_options {
 	enum hf_lock_mode mode;
-	const char *role; /* the command; copied */
-	const char *note; /* free text, or NULL; copied */
-	double wait_s;    /* how long to try; 0: once */
-	bool claims_early;  /* exclusive: shut others out while waiting (--lock-wait-claim) */
+	const char *role;  /* the command; copied */
+	const char *note;  /* free text, or NULL; copied */
+	double wait_s;     /* how long to try; 0: once */
+	bool claims_early; /* exclusive: shut others out while waiting (--lock-wait-claim) */
 	bool plain_host;
-	bool trusts_hosts;  /* proof P3 */
-	bool ignores_watch; /* never wait for proof by watching */
-	const struct hf_lease_pace *pace;   /* NULL: hf_lease_pace */
-	double scale;                       /* of the proofs' times; 0: 1 */
-	const struct hf_clocks *clocks;     /* NULL: the kernel's */
-	struct hf_lease_page *page;         /* where to keep the numbers; NULL: on our own */
-	struct hf_watch *watch;             /* or NULL */
-	uint64_t fenced_bytes;              /* packs allowed while FENCED; 0: 1 GiB */
-	struct hf_stop *stop;               /* ends waiting */
-	hf_lease_event_fn *on_event;        /* or NULL */
+	bool trusts_hosts;                /* proof P3 */
+	bool ignores_watch;               /* never wait for proof by watching */
+	const struct hf_lease_pace *pace; /* NULL: hf_lease_pace */
+	double scale;                     /* of the proofs' times; 0: 1 */
+	const struct hf_clocks *clocks;   /* NULL: the kernel's */
+	struct hf_lease_page *page;       /* where to keep the numbers; NULL: on our own */
+	struct hf_watch *watch;           /* or NULL */
+	uint64_t fenced_bytes;            /* packs allowed while FENCED; 0: 1 GiB */
+	struct hf_stop *stop;             /* ends waiting */
+	hf_lease_event_fn *on_event;      /* or NULL */
 	void *arg;
 	/* Continues the lease of a dead process of ours: its holder and its current file. */
 	const char *adopt_holder;
@@ -183,6 +183,12 @@ struct hf_err *hf_lease_verify(struct hf_lease *lease) HF_MUST;
 
 /* The gate of this lease, for hf_store_set_gate(). Dies with the lease. */
 struct hf_gate *hf_lease_gate(struct hf_lease *lease);
+
+/*
+ * Lets the gate pass the deletion of one file, whatever the state of the lease: of a snapshot that
+ * this process wrote, and could not validate. Nobody relies on it, and it is deleted late or not.
+ */
+void hf_lease_disown(struct hf_lease *lease, const struct hf_name *name);
 
 /*
  * Stops the thread, deletes all files of this lease and frees it, also when it returns an error: a

@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What stands in a lock file, and when nobody stands behind it any more. */
-#include <errno.h>
-#include <signal.h>
+/* What stands in a lock file. */
+#include "repo/lock_file.h"
+
+#include <stdio.h>
 
 #include "base/host.h"
+#include "base/io.h"
 #include "codec/json.h"
-#include "repo/lock.h"
+
+enum { FORMAT = 1 };
+
+static const char decoration[] = " [holdfast]";
 
 void
 hf_lock_info_clear(struct hf_lock_info *info)
 {
 	free(info->hostname);
 	free(info->username);
-	free(info->pid_space);
+	free(info->role);
+	free(info->prog);
+	free(info->note);
 	*info = (struct hf_lock_info){0};
 }
+
+/* ---- reading ---- */
 
 static void
 read_text(struct hf_json *j, char **out)
@@ -23,45 +32,233 @@ read_text(struct hf_json *j, char **out)
 	*out = hf_str_dup(hf_json_str(j));
 }
 
+/* Texts of fixed size: a longer one is no id, boot or ticket of ours, and stays empty. */
+static void
+read_word(struct hf_json *j, char *out, size_t size)
+{
+	struct hf_str s = hf_json_str(j);
+
+	memset(out, 0, size);
+	if (s.len < size)
+		memcpy(out, s.p, s.len);
+}
+
+static void
+read_prev(struct hf_json *j, struct hf_id *out)
+{
+	if (!hf_id_parse(hf_json_str(j), out))
+		*out = (struct hf_id){0};
+}
+
+static void
+read_proc(struct hf_json *j, struct hf_proc *out)
+{
+	struct hf_str key;
+
+	hf_json_object(j);
+	while (hf_json_key(j, &key)) {
+		if (hf_json_key_is(key, "pid"))
+			out->pid = hf_json_i64(j);
+		else if (hf_json_key_is(key, "start"))
+			out->start = hf_json_u64(j, UINT64_MAX);
+		else if (hf_json_key_is(key, "boot"))
+			read_word(j, out->boot, sizeof out->boot);
+		else if (hf_json_key_is(key, "pidns"))
+			out->pidns = hf_json_u64(j, UINT64_MAX);
+		else if (hf_json_key_is(key, "timens"))
+			out->timens = hf_json_u64(j, UINT64_MAX);
+		else
+			hf_json_skip(j);
+	}
+}
+
+static bool
+read_times(struct hf_json *j, struct hf_str key, struct hf_lock_info *out)
+{
+	if (hf_json_key_is(key, "ttl"))
+		out->ttl_s = hf_json_double(j);
+	else if (hf_json_key_is(key, "fence"))
+		out->fence_s = hf_json_double(j);
+	else if (hf_json_key_is(key, "every"))
+		out->every_s = hf_json_double(j);
+	else if (hf_json_key_is(key, "since"))
+		out->since = hf_json_time(j);
+	else
+		return false;
+	return true;
+}
+
+static void
+read_ours(struct hf_json *j, struct hf_lock_info *out)
+{
+	struct hf_str key;
+
+	hf_json_object(j);
+	while (hf_json_key(j, &key)) {
+		if (hf_json_key_is(key, "v"))
+			out->is_ours = hf_json_u64(j, UINT32_MAX) >= FORMAT;
+		else if (hf_json_key_is(key, "holder"))
+			read_word(j, out->holder, sizeof out->holder);
+		else if (hf_json_key_is(key, "ticket"))
+			read_word(j, out->ticket, sizeof out->ticket);
+		else if (hf_json_key_is(key, "seq"))
+			out->seq = hf_json_u64(j, UINT64_MAX);
+		else if (hf_json_key_is(key, "prev"))
+			read_prev(j, &out->prev);
+		else if (hf_json_key_is(key, "role"))
+			read_text(j, &out->role);
+		else if (hf_json_key_is(key, "intent"))
+			out->wants_exclusive = hf_str_is(hf_json_str(j), "exclusive");
+		else if (hf_json_key_is(key, "claim"))
+			out->is_claim = hf_json_bool(j);
+		else if (hf_json_key_is(key, "proc"))
+			read_proc(j, &out->proc);
+		else if (hf_json_key_is(key, "klock"))
+			out->is_held = hf_json_bool(j);
+		else if (hf_json_key_is(key, "prog"))
+			read_text(j, &out->prog);
+		else if (hf_json_key_is(key, "note"))
+			read_text(j, &out->note);
+		else if (!read_times(j, key, out))
+			hf_json_skip(j);
+	}
+}
+
+static bool
+read_field(struct hf_json *j, struct hf_str key, struct hf_lock_info *out)
+{
+	if (hf_json_key_is(key, "time"))
+		out->time = hf_json_time(j);
+	else if (hf_json_key_is(key, "exclusive"))
+		out->is_exclusive = hf_json_bool(j);
+	else if (hf_json_key_is(key, "hostname"))
+		read_text(j, &out->hostname);
+	else if (hf_json_key_is(key, "username"))
+		read_text(j, &out->username);
+	else if (hf_json_key_is(key, "pid"))
+		out->pid = hf_json_i64(j);
+	else if (hf_json_key_is(key, "uid"))
+		out->uid = (uint32_t)hf_json_u64(j, UINT32_MAX);
+	else if (hf_json_key_is(key, "gid"))
+		out->gid = (uint32_t)hf_json_u64(j, UINT32_MAX);
+	else if (hf_json_key_is(key, "holdfast"))
+		read_ours(j, out);
+	else
+		return false;
+	return true;
+}
+
+static char *
+empty(void)
+{
+	return hf_str_dup(hf_str(""));
+}
+
 struct hf_err *
 hf_lock_parse(struct hf_bytes json, struct hf_lock_info *out)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(3 * json.len + 16);
 	hf_auto(hf_lock_info) info = {
 		.time = HF_TIME_ZERO,
-		.hostname = hf_str_dup(hf_str("")),
-		.username = hf_str_dup(hf_str("")),
-		.pid_space = hf_str_dup(hf_str("")),
+		.since = HF_TIME_ZERO,
+		.hostname = empty(),
+		.username = empty(),
+		.role = empty(),
+		.prog = empty(),
+		.note = empty(),
 	};
 	struct hf_json j;
 	struct hf_str key;
 
 	hf_json_init(&j, json, &scratch);
 	hf_json_object(&j);
-	while (hf_json_key(&j, &key)) {
-		if (hf_json_key_is(key, "time"))
-			info.time = hf_json_time(&j);
-		else if (hf_json_key_is(key, "exclusive"))
-			info.is_exclusive = hf_json_bool(&j);
-		else if (hf_json_key_is(key, "hostname"))
-			read_text(&j, &info.hostname);
-		else if (hf_json_key_is(key, "username"))
-			read_text(&j, &info.username);
-		else if (hf_json_key_is(key, "pid"))
-			info.pid = hf_json_i64(&j);
-		else if (hf_json_key_is(key, "uid"))
-			info.uid = (uint32_t)hf_json_u64(&j, UINT32_MAX);
-		else if (hf_json_key_is(key, "gid"))
-			info.gid = (uint32_t)hf_json_u64(&j, UINT32_MAX);
-		else if (hf_json_key_is(key, "holdfast_pid_space"))
-			read_text(&j, &info.pid_space);
-		else
+	while (hf_json_key(&j, &key))
+		if (!read_field(&j, key, &info))
 			hf_json_skip(&j);
-	}
 	HF_TRY(hf_json_end(&j));
+	/* An intent is what somebody has who is not exclusive yet; a claim is by one who will be. */
+	info.wants_exclusive &= !info.is_exclusive;
+	info.is_claim &= info.is_exclusive;
 	*out = info;
 	info = (struct hf_lock_info){0};
 	return NULL;
+}
+
+struct hf_err *
+hf_lock_load(struct hf_repo *repo, const struct hf_id *id, struct hf_lock_info *out)
+{
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_LOCK_FILE);
+	struct hf_name name = {HF_LOCK, *id};
+
+	HF_TRY(hf_repo_load(repo, &name, &json));
+	return hf_err_in(hf_lock_parse(hf_buf_bytes(&json), out), "%s", hf_name_text(&name).s);
+}
+
+/* ---- writing ---- */
+
+static void
+key_text(struct hf_jout *o, const char *key, const char *text)
+{
+	hf_jout_key(o, key);
+	hf_jout_str(o, hf_str(text));
+}
+
+static void
+key_number(struct hf_jout *o, const char *key, uint64_t n)
+{
+	hf_jout_key(o, key);
+	hf_jout_u64(o, n);
+}
+
+static void
+write_proc(struct hf_jout *o, const struct hf_proc *p)
+{
+	hf_jout_key(o, "proc");
+	hf_jout_object(o);
+	hf_jout_key(o, "pid");
+	hf_jout_i64(o, p->pid);
+	key_number(o, "start", p->start);
+	key_text(o, "boot", p->boot);
+	key_number(o, "pidns", p->pidns);
+	key_number(o, "timens", p->timens);
+	hf_jout_object_end(o);
+}
+
+static void
+write_ours(struct hf_jout *o, const struct hf_lock_info *info)
+{
+	static const struct hf_id none;
+
+	hf_jout_key(o, "holdfast");
+	hf_jout_object(o);
+	key_number(o, "v", FORMAT);
+	key_text(o, "holder", info->holder);
+	key_number(o, "seq", info->seq);
+	if (!hf_id_eq(&info->prev, &none))
+		key_text(o, "prev", hf_id_hex(&info->prev).s);
+	hf_jout_key(o, "since");
+	hf_jout_time(o, &info->since);
+	key_text(o, "role", info->role);
+	key_text(o, "intent",
+		info->is_exclusive || info->wants_exclusive ? "exclusive" : "shared");
+	if (info->is_claim) {
+		hf_jout_key(o, "claim");
+		hf_jout_bool(o, true);
+	}
+	key_text(o, "ticket", info->ticket);
+	hf_jout_key(o, "ttl");
+	hf_jout_double(o, info->ttl_s);
+	hf_jout_key(o, "fence");
+	hf_jout_double(o, info->fence_s);
+	hf_jout_key(o, "every");
+	hf_jout_double(o, info->every_s);
+	write_proc(o, &info->proc);
+	hf_jout_key(o, "klock");
+	hf_jout_bool(o, info->is_held);
+	key_text(o, "prog", info->prog);
+	if (info->note[0] != '\0')
+		key_text(o, "note", info->note);
+	hf_jout_object_end(o);
 }
 
 void
@@ -74,100 +271,99 @@ hf_lock_write(struct hf_buf *out, const struct hf_lock_info *info)
 	hf_jout_time(&o, &info->time);
 	hf_jout_key(&o, "exclusive");
 	hf_jout_bool(&o, info->is_exclusive);
-	hf_jout_key(&o, "hostname");
-	hf_jout_str(&o, hf_str(info->hostname));
-	hf_jout_key(&o, "username");
-	hf_jout_str(&o, hf_str(info->username));
+	key_text(&o, "hostname", info->hostname);
+	key_text(&o, "username", info->username);
 	hf_jout_key(&o, "pid");
 	hf_jout_i64(&o, info->pid);
-	if (info->uid != 0) {
-		hf_jout_key(&o, "uid");
-		hf_jout_u64(&o, info->uid);
-	}
-	if (info->gid != 0) {
-		hf_jout_key(&o, "gid");
-		hf_jout_u64(&o, info->gid);
-	}
-	/* Ours alone; restic passes over fields that it does not know. */
-	if (info->pid_space[0] != '\0') {
-		hf_jout_key(&o, "holdfast_pid_space");
-		hf_jout_str(&o, hf_str(info->pid_space));
-	}
+	if (info->uid != 0)
+		key_number(&o, "uid", info->uid);
+	if (info->gid != 0)
+		key_number(&o, "gid", info->gid);
+	if (info->is_ours)
+		write_ours(&o, info);
 	hf_jout_object_end(&o);
 }
 
+/* ---- what it means ---- */
+
 void
-hf_lock_info_self(struct hf_lock_info *out)
+hf_lock_info_self(struct hf_lock_info *out, bool plain_host)
 {
+	hf_autofree char *host = hf_host_name();
+	hf_auto(hf_buf) shown = HF_BUF_MAX(1024);
+	uint8_t holder[HF_HOLDER_HEX / 2];
+
+	hf_buf_add_str(&shown, host);
+	if (!plain_host)
+		hf_buf_add_str(&shown, decoration);
 	*out = (struct hf_lock_info){
 		.time = hf_time_now(),
-		.hostname = hf_host_name(),
+		.since = hf_time_now(),
+		.hostname = hf_str_dup(hf_bytes_str(hf_buf_bytes(&shown))),
 		.username = hf_user_name(getuid()),
 		.pid = getpid(),
 		.uid = getuid(),
 		.gid = getgid(),
-		.pid_space = hf_pid_space(),
+		.is_ours = true,
+		.role = empty(),
+		.prog = hf_str_dup(hf_str("holdfast " HF_VERSION)),
+		.note = empty(),
+		.proc = hf_proc_self(),
 	};
+	hf_random(holder, sizeof holder);
+	for (size_t i = 0; i < sizeof holder; i++)
+		snprintf(out->holder + 2 * i, 3, "%02x", holder[i]);
 }
 
-/* Signal 0 only asks. Not being allowed to ask means that there is somebody. */
-static bool
-is_gone(int64_t pid)
+void
+hf_lock_info_label(struct hf_lock_info *info, const char *role, const char *note)
 {
-	return pid > 0 && pid <= INT32_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+	free(info->role);
+	free(info->note);
+	info->role = hf_str_dup(hf_str(role != NULL ? role : ""));
+	info->note = hf_str_dup(hf_str(note != NULL ? note : ""));
+}
+
+/* What two holders at once would do the same work twice, or against each other. */
+static bool
+is_for_one(const char *role)
+{
+	return role != NULL && strcmp(role, "prune") == 0;
+}
+
+static bool
+collides(const struct hf_lock_info *a, const struct hf_lock_info *b)
+{
+	return a->is_exclusive || b->is_exclusive ||
+	       (is_for_one(a->role) && is_for_one(b->role));
 }
 
 bool
-hf_lock_is_orphan(const struct hf_lock_info *info, const struct hf_lock_info *self)
+hf_lock_yields(const struct hf_lock_info *wish, const struct hf_lock_info *other)
 {
-	return info->pid_space[0] != '\0' && strcmp(info->pid_space, self->pid_space) == 0 &&
-	       strcmp(info->hostname, self->hostname) == 0 && is_gone(info->pid);
+	return other->is_ours && strcmp(wish->ticket, other->ticket) < 0;
 }
 
-/* The weaker rule of restic, for who says `unlock`: the host's name is proof enough. */
-static bool
-is_stale(const struct hf_lock_info *info, const struct hf_lock_info *self)
+bool
+hf_lock_excludes(const struct hf_lock_info *wish, const struct hf_lock_info *other)
 {
-	if (self->time.sec - info->time.sec > HF_LOCK_STALE_S)
-		return true;
-	if (info->pid_space[0] != '\0')
-		return hf_lock_is_orphan(info, self);
-	return strcmp(info->hostname, self->hostname) == 0 && is_gone(info->pid);
+	if (other->wants_exclusive || other->is_claim)
+		return !hf_lock_yields(wish, other) || (other->is_claim && !wish->is_exclusive);
+	return collides(wish, other);
 }
 
-/* True also when the lock cannot be read: then it stays. */
-static bool
-is_in_use(struct hf_repo *repo, const struct hf_name *name, const struct hf_lock_info *self)
+bool
+hf_lock_threatens(const struct hf_lock_info *ours, const struct hf_lock_info *other)
 {
-	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_LOCK_FILE);
-	hf_auto(hf_lock_info) info = {0};
-	struct hf_err *e = hf_repo_load(repo, name, &json);
-
-	if (e == NULL)
-		e = hf_lock_parse(hf_buf_bytes(&json), &info);
-	hf_autoptr(hf_err) unreadable = e;
-	return unreadable != NULL || !is_stale(&info, self);
+	return !other->wants_exclusive && !other->is_claim && collides(ours, other);
 }
 
-struct hf_err *
-hf_lock_remove_stale(struct hf_repo *repo, bool all, size_t *removed)
+char *
+hf_lock_who(const struct hf_lock_info *info)
 {
-	hf_autofree struct hf_id *ids = NULL;
-	hf_auto(hf_lock_info) self = {0};
-	size_t n, count = 0;
+	hf_auto(hf_buf) text = HF_BUF_MAX(4096);
 
-	hf_lock_info_self(&self);
-	HF_TRY(hf_repo_list(repo, HF_LOCK, &ids, NULL, &n));
-	for (size_t i = 0; i < n; i++) {
-		struct hf_name name = {HF_LOCK, ids[i]};
-
-		if (!all && is_in_use(repo, &name, &self))
-			continue;
-		struct hf_err *e = hf_store_del(hf_repo_store(repo), &name);
-		count += e == NULL;
-		HF_TRY(hf_err_in(hf_err_ignore(e, HF_ENOTFOUND), "deleting lock %.8s",
-			hf_id_hex(&ids[i]).s));
-	}
-	*removed = count;
-	return NULL;
+	hf_buf_addf(&text, "PID %lld on %s by %s", (long long)info->pid, info->hostname,
+		info->username);
+	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&text)));
 }

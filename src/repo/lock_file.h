@@ -43,6 +43,7 @@ struct hf_lock_info {
 	struct hf_time since;           /* when the holder got the lock */
 	char *role;                     /* "backup", "prune", "with-lock"; the command */
 	bool wants_exclusive;           /* shared, but waits to become exclusive */
+	bool is_claim;                  /* exclusive, but still waits for others to go */
 	double ttl_s, fence_s, every_s; /* the holder's times, repo/lease.h */
 	struct hf_proc proc;
 	bool is_held; /* the kernel keeps a mark on the file: store.h, hf_store_put_held() */
@@ -61,15 +62,29 @@ void hf_lock_write(struct hf_buf *out, const struct hf_lock_info *info);
  */
 void hf_lock_info_self(struct hf_lock_info *out, bool plain_host);
 
+/* Sets role and note, either may be NULL. */
+void hf_lock_info_label(struct hf_lock_info *info, const char *role, const char *note);
+
 /* Loads and reads one lock file. HF_ENOTFOUND: it is gone. HF_ECORRUPT: it cannot be read. */
 struct hf_err *hf_lock_load(
 	struct hf_repo *repo, const struct hf_id *id, struct hf_lock_info *out) HF_MUST;
 
 /*
- * True when a lock of `a` and one of `b` cannot both be held: one of them is exclusive, or they
- * have a role that only one at a time may have.
+ * True when a lock like `other` keeps us from getting one like `wish`: one of the two is
+ * exclusive, or they have a role that only one at a time may have, or `other` has waited for an
+ * exclusive lock for longer than we have waited. Of two who wait to be exclusive the later does
+ * not count for the earlier.
  */
-bool hf_lock_excludes(const struct hf_lock_info *a, const struct hf_lock_info *b);
+bool hf_lock_excludes(const struct hf_lock_info *wish, const struct hf_lock_info *other);
+
+/* The same for one that we hold: who only waits is not in our way. */
+bool hf_lock_threatens(const struct hf_lock_info *ours, const struct hf_lock_info *other);
+
+/*
+ * True when `other` must give way to `wish`, should both have made their files at the same time:
+ * it is one of us, and came later.
+ */
+bool hf_lock_yields(const struct hf_lock_info *wish, const struct hf_lock_info *other);
 
 /* "PID 4 on nas [holdfast] by root", for messages. The caller frees it. */
 char *hf_lock_who(const struct hf_lock_info *info);

@@ -32,11 +32,11 @@ const char *hf_proof_text(enum hf_proof proof); /* "kernel", "process", ... */
 
 struct hf_verdict {
 	enum hf_proof proof; /* not HF_PROOF_NONE: it is dead */
-	bool is_alive;       /* shown to be: the kernel keeps the mark, or the process is there */
-	double watched_s;    /* how long it has been seen unchanged */
-	double watch_s;      /* how long it must be, to be proof */
-	double store_age_s;  /* by the store's clock; NAN: unknown */
-	bool other_boot;     /* from an earlier boot of a host of our name: a hint, no proof */
+	bool is_alive;    /* shown to be: the kernel keeps the mark, or the process is there */
+	double watched_s; /* how long it has been seen unchanged */
+	double watch_s;   /* how long it must be, to be proof */
+	double store_age_s; /* by the store's clock; NAN: unknown */
+	bool other_boot;    /* from an earlier boot of a host of our name: a hint, no proof */
 };
 
 /* "alive (kernel)", "dead (process)", "unknown, unchanged for 3m of 31m". The caller frees it. */
@@ -57,14 +57,17 @@ HF_AUTOPTR(hf_watch)
 /* The lock files that a listing has shown, all of them: sightings of others are dropped. */
 void hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n);
 
+/* For how many seconds, awake, a lock file has been seen; 0 for NULL and for what was not seen. */
+double hf_watch_seen_for(const struct hf_watch *w, const struct hf_id *id);
+
 struct hf_judge {
 	struct hf_repo *repo;
-	struct hf_watch *watch;     /* or NULL: nothing is watched */
+	struct hf_watch *watch; /* or NULL: nothing is watched */
 	const struct hf_clocks *clocks;
 	struct hf_proc self;
-	char *hostname;     /* ours, without decoration; borrowed */
-	bool trusts_hosts;  /* P3 */
-	double scale;       /* of all times, for tests; 1 */
+	const char *hostname; /* ours, without decoration; borrowed */
+	bool trusts_hosts;    /* P3 */
+	double scale;         /* of all times, for tests; 1 */
 };
 
 /* Judges one lock. `info` NULL: it could not be read. */

@@ -34,9 +34,10 @@ struct slot {
 };
 
 struct hf_saver {
-	struct hf_repo *repo;  /* borrowed */
-	struct hf_index *ix;   /* borrowed */
-	struct hf_lock *lease; /* borrowed, may be NULL */
+	struct hf_repo *repo;   /* borrowed */
+	struct hf_index *ix;    /* borrowed */
+	struct hf_lease *lease; /* borrowed, may be NULL, as is the trail */
+	struct hf_trail *trail;
 	bool is_dry_run;
 	size_t pack_size;
 	struct slot slots[2][OPEN_PACKS];
@@ -170,8 +171,16 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	HF_TRY(hf_buf_ok(&json));
 	if (s->is_dry_run)
 		return NULL;
-	HF_TRY(hf_lock_check(s->lease));
-	return hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id);
+	HF_TRY(hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id));
+	hf_index_add_file(s->ix, &id);
+	hf_trail_file(s->trail, &id);
+	if (s->lease == NULL)
+		return NULL;
+	hf_autoptr(hf_err) e = hf_lease_verify(s->lease);
+	if (e == NULL)
+		hf_trail_confirm(s->trail, &id, packs, n);
+	/* When it cannot be seen now, the look at the end decides. */
+	return e != NULL && hf_err_code(e) == HF_ELOST ? hf_steal(e) : NULL;
 }
 
 static void
@@ -227,7 +236,8 @@ upload_pack(struct hf_saver *s, struct hf_aead *aead, struct builder *b)
 	struct hf_name name = {HF_PACK, hf_sha256(hf_buf_bytes(&b->bytes))};
 
 	if (!s->is_dry_run) {
-		HF_TRY(hf_lock_check(s->lease));
+		/* Before: it may be there also when the answer is lost. */
+		hf_trail_pack(s->trail, &name.id);
 		HF_TRY(hf_store_put(hf_repo_store(s->repo), &name, hf_buf_bytes(&b->bytes)));
 	}
 	hf_index_add_pack(s->ix, &name.id, b->entries.v, b->entries.len);
@@ -292,7 +302,8 @@ hf_saver_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_saver_op
 
 	s->repo = repo;
 	s->ix = ix;
-	s->lease = options->lock;
+	s->lease = options->lease;
+	s->trail = options->trail;
 	s->is_dry_run = options->is_dry_run;
 	s->pack_size = hf_repo_opts(repo)->pack_size;
 	pthread_mutex_init(&s->lock, NULL);

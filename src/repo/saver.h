@@ -21,13 +21,19 @@
 #define HF_REPO_SAVER_H
 
 #include "repo/index.h"
-#include "repo/lock.h"
+#include "repo/lease.h"
+#include "repo/trail.h"
 
 struct hf_saver;
 
 struct hf_saver_options {
-	bool is_dry_run;      /* do everything but write to the store */
-	struct hf_lock *lock; /* looked at before every write; may be NULL */
+	bool is_dry_run; /* do everything but write to the store */
+	/*
+	 * Looked for in the store after every index file, whose packs are confirmed then. Whether
+	 * anything may be written is not asked here but at the store's gate. May be NULL.
+	 */
+	struct hf_lease *lease;
+	struct hf_trail *trail; /* where to note what is there; may be NULL */
 };
 
 /* What has been new so far. */

@@ -13,6 +13,7 @@ struct fault {
 	struct hf_store store;
 	struct hf_store *inner; /* owned */
 	struct hf_fault_plan plan;
+	char *while_file; /* or NULL */
 	atomic_uint_fast64_t calls;
 };
 
@@ -28,13 +29,25 @@ fault_of(struct hf_store *s)
 	return hf_container_of(s, struct fault, store);
 }
 
-static void
-sleep_ms(unsigned ms)
+static bool
+is_on(const struct fault *f)
 {
-	struct timespec left = {ms / 1000, (long)(ms % 1000) * 1000000};
+	return f->while_file == NULL || access(f->while_file, F_OK) == 0;
+}
 
-	while (nanosleep(&left, &left) != 0)
-		continue;
+static void
+sleep_ms(const struct fault *f, unsigned ms)
+{
+	enum { STEP = 20 };
+
+	while (ms > 0 && is_on(f)) {
+		unsigned part = ms < STEP ? ms : STEP;
+		struct timespec left = {0, (long)part * 1000000};
+
+		while (nanosleep(&left, &left) != 0)
+			continue;
+		ms -= part;
+	}
 }
 
 /* Counts a call. What can be done before it, without knowing which it is, is done here. */
@@ -45,13 +58,13 @@ strike(struct fault *f, enum hf_fault_op op, unsigned kinds)
 	struct strike none = {HF_FAULT_NONE, 0};
 
 	if ((p->kinds != 0 && (p->kinds & kinds) == 0) ||
-		(p->ops != 0 && (p->ops & 1u << op) == 0))
+		(p->ops != 0 && (p->ops & 1u << op) == 0) || !is_on(f))
 		return none;
 	uint64_t call = atomic_fetch_add(&f->calls, 1) + 1;
 	if (p->lasts ? call < p->first : call != p->first)
 		return none;
 	if (p->kind == HF_FAULT_DELAY)
-		sleep_ms(p->delay_ms);
+		sleep_ms(f, p->delay_ms);
 	if (p->kind == HF_FAULT_KILL)
 		kill(getpid(), SIGKILL);
 	return (struct strike){p->kind, call};
@@ -109,8 +122,7 @@ fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 }
 
 static struct hf_err *
-fault_put_held(
-	struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+fault_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
 {
 	struct fault *f = fault_of(s);
 	struct strike k = strike(f, HF_FAULT_PUT, 1u << name->kind);
@@ -206,6 +218,7 @@ fault_free(struct hf_store *s)
 
 	hf_store_free(f->inner);
 	free(f->store.url);
+	free(f->while_file);
 	free(f);
 }
 
@@ -225,6 +238,9 @@ hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 		.inner = inner};
 	f->inner = inner;
 	f->plan = *plan;
+	f->plan.while_file = NULL;
+	if (plan->while_file != NULL)
+		f->while_file = hf_str_dup(hf_str(plan->while_file));
 	atomic_init(&f->calls, 0);
 	return &f->store;
 }

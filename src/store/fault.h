@@ -5,6 +5,9 @@
  *
  * The program takes a plan as extended option, so that whole commands can be tested:
  *	holdfast -o fault.plan=fail@7 backup /home
+ * A second option binds it to the existence of a file, so that a network can be cut and healed
+ * while a command runs; alone, it lets every call fail:
+ *	holdfast -o fault.while=/tmp/cut with-lock -- sleep 60
  */
 #ifndef HF_STORE_FAULT_H
 #define HF_STORE_FAULT_H
@@ -43,6 +46,11 @@ struct hf_fault_plan {
 	unsigned delay_ms;
 	unsigned kinds; /* bit mask 1 << enum hf_kind of files it concerns; 0 for all */
 	unsigned ops;   /* bit mask 1 << enum hf_fault_op; 0 for all */
+	/*
+	 * Or NULL: only while there is a file at this path, and only then are calls counted. A
+	 * delay ends with it. Copied.
+	 */
+	const char *while_file;
 };
 
 /* Wraps `inner`, which it takes over. */

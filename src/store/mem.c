@@ -197,7 +197,14 @@ struct hf_store *
 hf_store_mem(void)
 {
 	static const struct hf_store_ops ops = {
-		mem_create, mem_put, mem_get, mem_stat, mem_list, mem_del, mem_free};
+		.create = mem_create,
+		.put = mem_put,
+		.get = mem_get,
+		.stat = mem_stat,
+		.list = mem_list,
+		.del = mem_del,
+		.free = mem_free,
+	};
 	struct mem *m = hf_new(struct mem);
 
 	m->store = (struct hf_store){

@@ -16,6 +16,7 @@ struct settings {
 	unsigned connections; /* 0: the backend's own number */
 	bool is_faulty;
 	struct hf_fault_plan plan;
+	const char *fault_while; /* or NULL */
 };
 
 static struct hf_err *
@@ -50,13 +51,18 @@ is_for_another(const char *key)
 static struct hf_err *
 parse_option(const struct hf_option *o, struct settings *out)
 {
-	if (is_for_another(o->key))
-		return NULL;
+	if (is_for_another(o->key) || strncmp(o->key, "lock.", 5) == 0)
+		return NULL; /* who takes the lock looks at those of the lock */
 	if (strcmp(o->key, "local.connections") == 0)
 		return parse_connections(o->value, &out->connections);
 	if (strcmp(o->key, "fault.plan") == 0) {
 		out->is_faulty = true;
 		return hf_err_in(hf_fault_parse(o->value, &out->plan), "option %s", o->key);
+	}
+	if (strcmp(o->key, "fault.while") == 0) {
+		out->is_faulty = true;
+		out->fault_while = o->value;
+		return NULL;
 	}
 	return hf_err(HF_EINVAL, "option %s is not known", o->key);
 }
@@ -110,6 +116,11 @@ hf_store_open(const char *url, const struct hf_option *options, size_t n_options
 
 	HF_TRY(parse_place(url, &path));
 	HF_TRY(parse_options(options, n_options, &settings));
+	/* Alone it means: every call. */
+	if (settings.fault_while != NULL && settings.plan.kind == HF_FAULT_NONE)
+		settings.plan = (struct hf_fault_plan){
+			.kind = HF_FAULT_FAIL, .code = HF_EIO, .first = 1, .lasts = true};
+	settings.plan.while_file = settings.fault_while;
 	HF_TRY(hf_store_local(path, settings.connections, &s));
 	*out = settings.is_faulty ? hf_store_fault(s, &settings.plan) : s;
 	return NULL;

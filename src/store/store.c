@@ -119,8 +119,7 @@ hf_store_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 }
 
 struct hf_err *
-hf_store_put_held(
-	struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+hf_store_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
 {
 	*fd = -1;
 	if (s->ops->put_held == NULL || !s->can_hold)

@@ -94,8 +94,8 @@ struct hf_err *hf_store_age(
  * be seen. Only local file systems of this kernel have such marks; elsewhere *fd is -1 and the
  * file is written all the same. The caller closes *fd.
  */
-struct hf_err *hf_store_put_held(struct hf_store *s, const struct hf_name *name,
-	struct hf_bytes data, int *fd) HF_MUST;
+struct hf_err *hf_store_put_held(
+	struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd) HF_MUST;
 
 enum hf_held {
 	HF_HELD_UNKNOWN, /* no marks here, or the file is gone */
@@ -181,7 +181,7 @@ struct hf_store {
 	unsigned connections;
 	bool lists_at_once;
 	bool can_hold;
-	double within_s;        /* longest that a change can take between its last look and its end */
+	double within_s; /* longest that a change can take between its last look and its end */
 	struct hf_gate *gate;   /* borrowed, or NULL */
 	struct hf_store *inner; /* what a wrapper wraps, or NULL */
 };
