@@ -325,6 +325,7 @@ set_old_tree(struct backup *b, const struct rounds *rounds)
 {
 	const struct hf_snapshot *parent = b->o->parent;
 
+	b->is_again = rounds->has_tree;
 	b->has_old_tree = rounds->has_tree || (parent != NULL && parent->has_tree);
 	if (rounds->has_tree)
 		b->old_tree = rounds->tree;
@@ -386,6 +387,20 @@ run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_op
 	return e;
 }
 
+/* A file of the index that is listed but not there: the new lock is lost, too. Takes `e`. */
+static struct hf_err *
+lost_again(struct rounds *rounds, struct hf_err *e)
+{
+	struct hf_err *lost = hf_lease_verify(rounds->lease);
+
+	if (lost == NULL || hf_err_code(lost) != HF_ELOST) {
+		hf_err_free(lost);
+		return e;
+	}
+	hf_err_free(e);
+	return lost;
+}
+
 /*
  * A new lock, and an index without anything that nobody vouches for: what others may have deleted
  * meanwhile is not in it, and will be stored again, in packs of other names.
@@ -398,7 +413,8 @@ begin_again(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_
 	hf_index_free(rounds->own_ix);
 	rounds->own_ix = rounds->ix = hf_index_new();
 	hf_index_distrust(rounds->ix, rounds->trail);
-	return hf_index_load(repo, rounds->ix, o->stop, NULL, NULL);
+	struct hf_err *e = hf_index_load(repo, rounds->ix, o->stop, NULL, NULL);
+	return e != NULL && hf_err_code(e) == HF_ENOTFOUND ? lost_again(rounds, e) : e;
 }
 
 /* After its successor is there, or when there will be none: nobody shall rely on it. */

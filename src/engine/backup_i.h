@@ -112,6 +112,7 @@ struct backup {
 	struct hf_lease *lease;
 	bool has_old_tree;     /* there is something to compare with: */
 	struct hf_id old_tree; /* the parent's tree, or the one of a round before */
+	bool is_again;         /* it is the latter, of which parts may be gone */
 	struct hf_saver *saver;
 	struct hf_chunker *chunker;
 	char *cwd;
