@@ -271,6 +271,14 @@ is_disowned(struct hf_lease *l, const struct hf_change *change)
 	return is;
 }
 
+/* The change would be over before the fence. */
+static bool
+is_in_time(struct hf_lease *l, const struct hf_change *change)
+{
+	return hf_lease_page_left(l->page, l->clocks) >
+	       hf_ns(change->within_s * l->judge.scale);
+}
+
 /* Invariant (3). Waits while FENCED: the lease may come back, and then no work is lost. */
 static struct hf_err *
 pass(struct hf_gate *gate, const struct hf_change *change)
@@ -278,8 +286,7 @@ pass(struct hf_gate *gate, const struct hf_change *change)
 	struct hf_lease *l = hf_container_of(gate, struct hf_lease, gate);
 	struct hf_bell never;
 
-	if (hf_lease_state(l) != HF_LEASE_LOST &&
-		hf_lease_page_left(l->page, l->clocks) > hf_ns(change->within_s))
+	if (hf_lease_state(l) != HF_LEASE_LOST && is_in_time(l, change))
 		return NULL;
 	if (is_disowned(l, change))
 		return NULL;
@@ -291,8 +298,7 @@ pass(struct hf_gate *gate, const struct hf_change *change)
 
 		if (e == NULL)
 			e = hf_stop_check(l->o.stop);
-		bool is_open = hf_lease_page_left(l->page, l->clocks) > hf_ns(change->within_s);
-		if (e != NULL || is_open) {
+		if (e != NULL || is_in_time(l, change)) {
 			hf_bell_clear(&never);
 			return e;
 		}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* unlock: removes locks behind which there is nobody. */
+#include <time.h>
+
+#include "cli/commands.h"
+#include "cli/session.h"
+
+struct unlock_options {
+	bool all, wait, force;
+	char *id;
+};
+
+static const struct hf_opt options[] = {
+	{"remove-all", 0, HF_OPT_FLAG(struct unlock_options, all),
+		.help = "remove all locks, also those whose holder may live; those whose "
+			"holder "
+			"does live only with --force"},
+	{"wait", 0, HF_OPT_FLAG(struct unlock_options, wait),
+		.help = "watch the locks of which nobody knows whether their holder lives, for "
+			"31 minutes at most, until it is known"},
+	{"id", 0, HF_OPT_STRING(struct unlock_options, id), .arg = "lock",
+		.help = "remove the lock with this ID"},
+	{"force", 0, HF_OPT_FLAG(struct unlock_options, force),
+		.help = "with --id or --remove-all: also if its holder lives, who will lose "
+			"what it is doing"},
+};
+
+/* Seconds between two looks, and for how long; both are scaled. */
+#define LOOK_S  15.0
+#define WATCH_S 1900.0
+
+struct unlock {
+	struct hf_cli *cli;
+	const struct unlock_options *o;
+	struct hf_judge judge;
+	size_t n_removed, n_alive, n_unknown;
+	bool is_last; /* of the looks: say what stays */
+};
+
+static void
+say_kept(struct unlock *u, const struct hf_lock_entry *e, const char *advice)
+{
+	hf_autofree char *verdict = hf_verdict_text(&e->verdict);
+	hf_autofree char *who = e->error == NULL ? hf_lock_who(&e->info)
+						 : hf_str_dup(hf_str("an invalid file"));
+
+	if (u->is_last)
+		hf_say(u->cli->out, HF_SAY_NORMAL, "kept lock %.8s: %s, %s%s",
+			hf_id_hex(&e->id).s, who, verdict, advice);
+}
+
+static struct hf_err *
+remove_lock(struct unlock *u, const struct hf_lock_entry *e)
+{
+	bool done;
+	struct hf_err *err = hf_lock_remove(&u->judge, e, &done);
+
+	HF_TRY(hf_err_in(err, "removing lock %.8s", hf_id_hex(&e->id).s));
+	u->n_removed += done;
+	if (!done)
+		u->n_alive++;
+	return NULL;
+}
+
+/* One lock: removed if it is dead, or if the user says so. */
+static struct hf_err *
+judge_one(struct unlock *u, const struct hf_lock_entry *e)
+{
+	if (e->verdict.proof != HF_PROOF_NONE)
+		return remove_lock(u, e);
+	if (e->verdict.is_alive) {
+		if (u->o->all && u->o->force)
+			return remove_lock(u, e);
+		u->n_alive++;
+		say_kept(u, e, "");
+		return NULL;
+	}
+	if (u->o->all)
+		return remove_lock(u, e);
+	u->n_unknown++;
+	say_kept(u, e, " (--wait watches it, --remove-all removes it)");
+	return NULL;
+}
+
+static struct hf_err *
+look(struct unlock *u)
+{
+	hf_auto(hf_lock_list) list = {0};
+
+	u->n_alive = u->n_unknown = 0;
+	HF_TRY(hf_lock_list(&u->judge, &list));
+	for (size_t i = 0; i < list.len; i++)
+		HF_TRY(judge_one(u, &list.v[i]));
+	return NULL;
+}
+
+static struct hf_err *
+pause_for(struct unlock *u, double seconds)
+{
+	double end = hf_clock() + seconds;
+
+	while (hf_clock() < end) {
+		HF_TRY(hf_stop_check(&u->cli->stop));
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
+	return NULL;
+}
+
+static struct hf_err *
+look_and_wait(struct unlock *u)
+{
+	double end = hf_clock() + WATCH_S * u->judge.scale;
+
+	while (u->o->wait) {
+		HF_TRY(look(u));
+		if (u->n_unknown == 0 || hf_clock() >= end)
+			break;
+		HF_TRY(pause_for(u, LOOK_S * u->judge.scale));
+	}
+	u->is_last = true;
+	return look(u);
+}
+
+static struct hf_err *
+remove_one(struct unlock *u)
+{
+	hf_auto(hf_lock_list) list = {0};
+	struct hf_id id;
+
+	HF_TRY(hf_repo_resolve(u->judge.repo, HF_LOCK, u->o->id, &id));
+	HF_TRY(hf_lock_list(&u->judge, &list));
+	for (size_t i = 0; i < list.len; i++) {
+		const struct hf_lock_entry *e = &list.v[i];
+
+		if (!hf_id_eq(&e->id, &id))
+			continue;
+		if (e->verdict.proof != HF_PROOF_NONE || u->o->force)
+			return remove_lock(u, e);
+		hf_autofree char *verdict = hf_verdict_text(&e->verdict);
+		return hf_err(HF_EINVAL,
+			"lock %.8s: its holder is not known to be dead (%s)\n--force removes "
+			"it "
+			"all the same; a program that still works under it loses its "
+			"protection",
+			hf_id_hex(&id).s, verdict);
+	}
+	return hf_err(HF_ENOTFOUND, "lock %.8s is not there", hf_id_hex(&id).s);
+}
+
+static struct hf_err *
+run(struct hf_cli *cli, void *opts, const struct hf_args *args)
+{
+	const struct unlock_options *o = opts;
+	hf_auto(hf_session) session = {0};
+	struct unlock u = {.cli = cli, .o = o};
+	bool has_id = o->id != NULL && *o->id != '\0';
+
+	if (args->len > 0)
+		return hf_err(HF_EINVAL, "the unlock command expects no arguments, only "
+					 "options - please see `holdfast help unlock` for "
+					 "usage and flags");
+	if (o->force && !has_id && !o->all)
+		return hf_err(HF_EINVAL, "--force needs --id or --remove-all");
+	HF_TRY(hf_session_open(cli, HF_SESSION_UNLOCKED, true, &session));
+	u.judge = hf_lease_setup_judge(&session.setup, session.repo);
+	HF_TRY(has_id ? remove_one(&u) : look_and_wait(&u));
+	if (u.n_removed > 0)
+		hf_say(cli->out, HF_SAY_NORMAL, "successfully removed %zu locks", u.n_removed);
+	if (u.n_alive > 0 && o->all)
+		return hf_err(HF_ELOCKED,
+			"%zu locks were kept because their holders live\n--force removes them; "
+			"what they are doing is then unprotected",
+			u.n_alive);
+	return NULL;
+}
+
+const struct hf_command hf_cmd_unlock = {
+	.name = "unlock",
+	.usage = "[flags]",
+	.summary = "Remove locks that other processes left behind",
+	.text = "Removes the locks whose holders are dead beyond doubt, and says of the "
+		"others\n"
+		"what is known of them. Commands that need a lock do the same by themselves.",
+	HF_COMMAND_OPTS(options, struct unlock_options),
+	.run = run,
+};
