@@ -46,10 +46,7 @@ def until(what, fn, seconds=None):
 
 
 def scale(factor):
-    """Options that multiply all times of a lease: 0.01 makes the fence 9 s, a refresh 1.2 s.
-
-    A change of the repository must be over 5 s before the fence, and these seconds are real.
-    """
+    """Options that multiply all times of a lease: 0.01 makes the fence 9 s, and a refresh 1.2 s."""
     return ["-o", f"lock.scale={factor}"]
 
 
