@@ -53,6 +53,20 @@ take_lease(struct hf_session *s, const struct hf_lease_options *options)
 	return NULL;
 }
 
+/*
+ * Who may not write a lock file may still read (D14): what others delete meanwhile shows as a pack
+ * that is not there. Takes `e`.
+ */
+static struct hf_err *
+without_lock(struct hf_cli *cli, struct hf_err *e)
+{
+	if (hf_err_code(e) != HF_EFATAL)
+		return e;
+	hf_say_err(cli->out, "Warning: %s\nWarning: reading without a lock", hf_err_text(e));
+	hf_err_free(e);
+	return NULL;
+}
+
 struct hf_err *
 hf_session_open(
 	struct hf_cli *cli, enum hf_session_lock lock, bool may_skip, struct hf_session *s)
@@ -69,7 +83,8 @@ hf_session_open(
 		return NULL;
 	s->setup.options.mode =
 		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
-	return take_lease(s, &s->setup.options);
+	struct hf_err *e = take_lease(s, &s->setup.options);
+	return may_skip && lock == HF_SESSION_SHARED && e != NULL ? without_lock(cli, e) : e;
 }
 
 struct hf_err *

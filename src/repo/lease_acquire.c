@@ -68,10 +68,7 @@ unreadable_locks(struct hf_err *e)
 
 /* ---- the others ---- */
 
-/*
- * Looks until everything is read. One that cannot be read is no reason to keep a reader or a
- * backup out for longer than its owner could have lived.
- */
+/* Looks until everything is read. */
 static struct hf_err *
 look(struct hf_lease *l, const struct hf_id *own, struct sight *s)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The lock files: our own, and what a listing says about those of others. */
+#include <math.h>
+
 #include "codec/sha256.h"
 #include "repo/lease_i.h"
 
@@ -186,13 +188,35 @@ is_of_interest(struct looking *k, const struct hf_id *id, uint64_t size)
 	return is_new;
 }
 
+/*
+ * What cannot be read is no reason to keep a reader or a backup out for longer than its owner could
+ * have lived; by the store's clock, since the file itself says nothing.
+ */
+static bool
+is_old_junk(struct looking *k, const struct hf_id *id)
+{
+	struct hf_name name = {HF_LOCK, *id};
+	double age = NAN;
+
+	if (k->l->info.is_exclusive)
+		return false;
+	hf_err_free(hf_store_age(hf_repo_store(k->l->repo), &name, &age));
+	if (isnan(age) || age < k->l->pace.stale)
+		return false;
+	remember(k->l, id);
+	lease_tell(k->l, (struct hf_lease_event){.kind = HF_LEASE_EV_IGNORED, .id = *id});
+	return true;
+}
+
 /* Keeps the first error that is no mere vanishing. Takes `e`. */
 static void
-keep(struct looking *k, struct hf_err *e, struct hf_err **first)
+keep(struct looking *k, const struct hf_id *id, struct hf_err *e, struct hf_err **first)
 {
-	if (hf_err_code(e) == HF_ENOTFOUND)
+	bool is_bad = hf_err_code(e) == HF_ECORRUPT;
+
+	if (hf_err_code(e) == HF_ENOTFOUND) {
 		k->out->moved = true;
-	else if (*first == NULL && !(k->skips_bad && hf_err_code(e) == HF_ECORRUPT)) {
+	} else if (*first == NULL && !(is_bad && (k->skips_bad || is_old_junk(k, id)))) {
 		*first = e;
 		return;
 	}
@@ -220,7 +244,7 @@ lease_look(struct hf_lease *l, const struct hf_id *first, const struct hf_id *se
 			continue;
 		struct hf_err *e = look_at(&k, &ids[i]);
 		if (e != NULL)
-			keep(&k, e, &unreadable);
+			keep(&k, &ids[i], e, &unreadable);
 	}
 	return out->has_rival ? NULL : hf_steal(unreadable);
 }

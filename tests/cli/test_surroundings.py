@@ -74,8 +74,9 @@ def a_full_disk(tmp):
             except OSError:
                 pass
         ours(repo, "snapshots", "--no-lock")
-        r = ours(repo, "snapshots", check=1)
+        r = ours(repo, "snapshots")
         tap.contains(r.stderr, "No space left on device")
+        tap.contains(r.stderr, "reading without a lock")
         (disk / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         ours(repo, "backup", ".", cwd=source)
@@ -243,7 +244,7 @@ def beside_other_backups(tmp):
 
 @tap.test
 def nothing_may_be_written(tmp):
-    """A repository on a disk that is read-only can be read with --no-lock."""
+    """A repository on a disk that is read-only can be read; without a lock, as is said."""
     os.chmod(tmp, 0o755)
     ours = repos.Program("holdfast", shutil.copy(tap.holdfast(), tmp / "holdfast"))
     repo = repos.quick(tmp / "repo")
@@ -252,8 +253,10 @@ def nothing_may_be_written(tmp):
     for f in [repo, *repo.rglob("*")]:
         os.chmod(f, 0o555 if f.is_dir() else 0o444)
     who = as_nobody()
-    r = ours(repo, "snapshots", check=1, cwd=tmp, **who)
+    r = ours(repo, "snapshots", cwd=tmp, **who)
     tap.contains(r.stderr, "Permission denied")
+    tap.contains(r.stderr, "reading without a lock")
+    tap.contains(ours(repo, "check", check=1, cwd=tmp, **who).stderr, "Permission denied")
     ours(repo, "check", "--read-data", "--no-lock", cwd=tmp, **who)
     tap.contains(ours(repo, "ls", "latest", "--no-lock", cwd=tmp, **who).stdout, "/file")
 

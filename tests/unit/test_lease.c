@@ -19,9 +19,11 @@
 struct gate {
 	struct hf_store store;
 	struct hf_store *inner;
+	atomic_uint puts, gets, lists, dels; /* calls about locks */
 	atomic_int ghosts;     /* so many listings show a lock that is not there */
 	atomic_bool no_dels;   /* deleting fails */
 	atomic_bool no_locks;  /* everything about locks fails */
+	double age;            /* of all files */
 	struct hf_id goes;     /* a lock that vanishes ... */
 	atomic_int goes_after; /* ... after so many listings */
 };
@@ -41,6 +43,7 @@ gate_create(struct hf_store *s)
 static struct hf_err *
 gate_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 {
+	gate_of(s)->puts += name->kind == HF_LOCK;
 	if (name->kind == HF_LOCK && gate_of(s)->no_locks)
 		return hf_err(HF_EIO, "no way");
 	return hf_store_put(gate_of(s)->inner, name, data);
@@ -50,6 +53,7 @@ static struct hf_err *
 gate_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
+	gate_of(s)->gets += name->kind == HF_LOCK;
 	return hf_store_get(gate_of(s)->inner, name, off, len, out);
 }
 
@@ -64,6 +68,7 @@ gate_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 {
 	struct hf_name ghost = {HF_LOCK, {{7}}};
 
+	gate_of(s)->lists += kind == HF_LOCK;
 	if (kind == HF_LOCK && gate_of(s)->no_locks)
 		return hf_err(HF_EIO, "no way");
 	if (kind == HF_LOCK && gate_of(s)->goes_after > 0 && --gate_of(s)->goes_after == 0) {
@@ -81,9 +86,18 @@ gate_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 static struct hf_err *
 gate_del(struct hf_store *s, const struct hf_name *name)
 {
+	gate_of(s)->dels += name->kind == HF_LOCK;
 	if (gate_of(s)->no_dels)
 		return hf_err(HF_EFATAL, "append only");
 	return hf_store_del(gate_of(s)->inner, name);
+}
+
+static struct hf_err *
+gate_age(struct hf_store *s, const struct hf_name *name, double *seconds)
+{
+	(void)name;
+	*seconds = gate_of(s)->age;
+	return NULL;
 }
 
 static void
@@ -101,6 +115,7 @@ static const struct hf_store_ops gate_ops = {
 	.list = gate_list,
 	.del = gate_del,
 	.free = gate_free,
+	.age = gate_age,
 };
 
 static char gate_url[] = "gate:";
@@ -387,6 +402,13 @@ TEST(unreadable_locks_are_not_passed_over)
 	CHECK(hf_clock() - begin >= 0.07); /* 10 + 20 + 40 ms */
 	CHECK_EQ(count_locks(repo, NULL), 2);
 
+	/* When its owner cannot live any more, it keeps out only who wants to be alone. */
+	g->age = 5000;
+	REQUIRE_OK(take(repo, HF_LOCK_SHARED, &l));
+	CHECK_OK(hf_lease_release(l));
+	CHECK_ERR(take(repo, HF_LOCK_EXCLUSIVE, &l), HF_ECORRUPT);
+	g->age = 0;
+
 	/* A conflict is the better answer. */
 	plant_of(repo, 1, false, true);
 	CHECK_ERR(take(repo, HF_LOCK_SHARED, &l), HF_ELOCKED);
@@ -479,6 +501,28 @@ put_kind(struct hf_repo *repo, enum hf_kind kind)
 	struct hf_name name = {kind, {{(uint8_t)random(), (uint8_t)random()}}};
 
 	return hf_store_put(hf_repo_store(repo), &name, hf_str_bytes(hf_str("x")));
+}
+
+/* What a refresh may cost: docs/locking-design.md promises it to those who pay per request. */
+TEST(requests_of_a_refresh)
+{
+	struct gate *g;
+	hf_autoptr(hf_repo) repo = make_repo(&g);
+	struct hf_lease *l = take_lively(repo, HF_LOCK_SHARED);
+	unsigned puts, dels, lists, gets;
+
+	for (int i = 0; i < 500 && g->puts < 10; i++)
+		sleep_s(0.01);
+	CHECK_OK(hf_lease_release(l));
+	puts = g->puts;
+	dels = g->dels;
+	lists = g->lists;
+	gets = g->gets;
+	CHECK(puts >= 10);
+	CHECK(dels <= puts + 1);
+	CHECK(lists <=
+		2 * puts + 4); /* three for each after a pause, and those of the beginning */
+	CHECK_EQ(gets, 0);     /* nobody else's lock is there to be read */
 }
 
 struct writer {
