@@ -407,6 +407,8 @@ save(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent)
 	e = hf_backup(s->repo, s->index, &engine, &events, &progress, &result);
 	hf_backup_report_stop(report);
 	HF_TRY(hf_err_in(e, "unable to save snapshot"));
+	/* It was validated after it was there; what happens to the lock now is no matter. */
+	s->is_settled = !hf_id_is_zero(&result.snapshot);
 	hf_backup_report_finish(report, &result, b->o->is_dry_run);
 	if (b->is_partial || hf_backup_report_has_errors(report))
 		b->cli->warning = "at least one source file could not be read";

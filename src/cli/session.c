@@ -10,20 +10,31 @@
 
 enum { LOAD_TRIES = 3 }; /* of the index, each under a new lock */
 
-void
-hf_session_clear(struct hf_session *s)
+/*
+ * Gives the lease back. Whether our lock was there to the end is looked at once more, since it may
+ * have gone after the last refresh; when that cannot be found out, the refreshes have to do.
+ */
+static void
+give_back(struct hf_session *s)
 {
 	hf_autoptr(hf_err) e = NULL;
 
+	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
+	if (!s->is_settled && !hf_stop_is_set(&s->cli->stop))
+		hf_err_free(hf_lease_verify(s->lease));
+	e = hf_lease_release(s->lease);
+	if (e != NULL && hf_err_code(e) == HF_ELOST)
+		s->cli->is_lock_lost |= !s->is_settled;
+	else if (e != NULL)
+		hf_say_err(s->cli->out, "error while unlocking: %s", hf_err_text(e));
+}
+
+void
+hf_session_clear(struct hf_session *s)
+{
 	hf_index_free(s->index);
-	if (s->lease != NULL) {
-		hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
-		e = hf_lease_release(s->lease);
-		if (e != NULL && hf_err_code(e) == HF_ELOST)
-			s->cli->is_lock_lost = true;
-		else if (e != NULL)
-			hf_say_err(s->cli->out, "error while unlocking: %s", hf_err_text(e));
-	}
+	if (s->lease != NULL)
+		give_back(s);
 	hf_lease_setup_clear(&s->setup);
 	hf_repo_free(s->repo);
 	*s = (struct hf_session){0};

@@ -16,6 +16,7 @@ struct hf_session {
 	struct hf_repo *repo;
 	struct hf_lease_setup setup;
 	struct hf_lease *lease; /* NULL: none was asked for */
+	bool is_settled; /* what was done is known to be whole: the lock has done its duty */
 	struct hf_index *index; /* NULL before hf_session_load_index() */
 };
 

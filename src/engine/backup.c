@@ -325,8 +325,8 @@ set_old_tree(struct backup *b, const struct rounds *rounds)
 {
 	const struct hf_snapshot *parent = b->o->parent;
 
-	b->is_again = rounds->has_tree;
 	b->has_old_tree = rounds->has_tree || (parent != NULL && parent->has_tree);
+	b->is_old_ours = rounds->has_tree;
 	if (rounds->has_tree)
 		b->old_tree = rounds->tree;
 	else if (b->has_old_tree)

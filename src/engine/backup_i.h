@@ -111,8 +111,8 @@ struct backup {
 	struct hf_backup_progress *progress;
 	struct hf_lease *lease;
 	bool has_old_tree;     /* there is something to compare with: */
-	struct hf_id old_tree; /* the parent's tree, or the one of a round before */
-	bool is_again;         /* it is the latter, of which parts may be gone */
+	struct hf_id old_tree; /* the parent's tree, or the one of a round before: */
+	bool is_old_ours;      /* then some of it may be in packs that we do not trust */
 	struct hf_saver *saver;
 	struct hf_chunker *chunker;
 	char *cwd;

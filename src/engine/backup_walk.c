@@ -279,9 +279,9 @@ load_old(struct worker *w, const struct dir *d, struct hf_tree **old)
 	if (!d->has_old)
 		return;
 	struct hf_err *e = hf_tree_load(w->reader, &d->old_tree, old);
-	if (e != NULL && w->b->is_again) /* a round before saved it in vain */
-		hf_err_free(e);
-	else if (e != NULL)
+	if (w->b->is_old_ours)
+		e = hf_err_ignore(e, HF_ENOTFOUND); /* lost with the lock: read all again */
+	if (e != NULL)
 		report(w, (const char *)w->path.p,
 			hf_err_in(e,
 				"tree %s of the parent snapshot could not be loaded; "

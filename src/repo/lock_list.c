@@ -66,7 +66,8 @@ hf_lock_list(const struct hf_judge *judge, struct hf_lock_list *out)
 
 /*
  * Whether the holder has a file that is newer than `entry`: then it was alive after the proof, or
- * the file is one that it could not delete.
+ * the file is one that it could not delete. Unless there is a proof for the newer one as well: who
+ * dies in the middle of a refresh leaves two.
  */
 static struct hf_err *
 has_newer(const struct hf_judge *judge, const struct hf_lock_entry *entry,
@@ -83,7 +84,8 @@ has_newer(const struct hf_judge *judge, const struct hf_lock_entry *entry,
 			hf_err_code(e) != HF_ECORRUPT)
 			return hf_steal(e);
 		*out = e == NULL && info.is_ours && info.seq > entry->info.seq &&
-		       strcmp(info.holder, entry->info.holder) == 0;
+		       strcmp(info.holder, entry->info.holder) == 0 &&
+		       hf_judge_lock(judge, &ids[i], &info).proof == HF_PROOF_NONE;
 	}
 	return NULL;
 }

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs that hold a repository's lock while a test looks, for tests of locks.
+
+	with locking.shared(holdfast, repo) as holder:     # a backup of a pipe that stays open
+		...
+	with locking.exclusive(restic, repo) as holder:    # a check that does not get on
+		...
+		holder.release()
+		tap.eq(holder.end(), 0)
+
+Nothing here sleeps for long and hopes: what is waited for is polled, until PATIENCE is over.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import repos
+import tap
+
+# Seconds that anything may take that is going to happen; machines are slow and busy.
+PATIENCE = 120 * int(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
+IS_LONG = os.environ.get("LOCKS") == "long" or os.environ.get("TORTURE") == "long"
+
+# What the program learns about locks of others is of no use to the next test.
+_state = tempfile.TemporaryDirectory(prefix="hf-state-")
+os.environ["XDG_STATE_HOME"] = _state.name
+
+
+def until(what, fn, seconds=None):
+    """The first true value of fn()."""
+    end = time.monotonic() + (seconds or PATIENCE)
+    while True:
+        value = fn()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            raise AssertionError(f"in vain waited for: {what}")
+        time.sleep(0.005)
+
+
+def scale(factor):
+    """Options that multiply all times of a lease: 0.01 makes the fence 9 s, and a refresh 1.2 s."""
+    return ["-o", f"lock.scale={factor}"]
+
+
+def lock_bytes(repo):
+    """Names and contents of all locks."""
+    found = {}
+    for name in repos.locks(repo):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = (pathlib.Path(repo) / "locks" / name).read_bytes()
+    return found
+
+
+class Run:
+    """A program that runs, and what it has said so far. Dies with the `with`."""
+
+    def __init__(self, program, repo, *args, prefix=(), env=None, cwd=None, stdin=subprocess.DEVNULL, **kw):
+        self.repo = repo
+        self.out, self.err = [], []
+        kw.setdefault("stdout", subprocess.PIPE)
+        self.p = subprocess.Popen(
+            [*prefix, *program.argv(repo, *args)], cwd=cwd, stdin=stdin, stderr=subprocess.PIPE,
+            env={**os.environ, "RESTIC_PASSWORD": repos.PASSWORD, **({"PWD": str(cwd)} if cwd else {}), **(env or {})},
+            start_new_session=True, **kw)
+        self.pid = self.p.pid
+        self._threads = [threading.Thread(target=self._read, args=a, daemon=True)
+                         for a in ((self.p.stdout, self.out), (self.p.stderr, self.err)) if a[0]]
+        for t in self._threads:
+            t.start()
+
+    @staticmethod
+    def _read(stream, into):
+        while data := os.read(stream.fileno(), 65536):
+            into.append(data)
+        stream.close()
+
+    def stdout(self):
+        return b"".join(self.out).decode(errors="replace")
+
+    def stderr(self):
+        return b"".join(self.err).decode(errors="replace")
+
+    def says(self, word):
+        """Waits until it has said this, and is still there."""
+        def said():
+            if word in self.stdout() + self.stderr():
+                return True
+            tap.ok(self.p.poll() is None, f"ended with {self.p.returncode} before it said {word!r}\n{self.stderr()}")
+            return False
+
+        until(word, said)
+
+    def signal(self, number):
+        self.p.send_signal(number)
+
+    def stop(self):
+        """Stops it as Ctrl-Z cannot, and sees to it that it has."""
+        self.p.send_signal(signal.SIGSTOP)
+        stat = pathlib.Path(f"/proc/{self.pid}/stat")
+        until("stopped", lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T")
+
+    def cont(self):
+        self.p.send_signal(signal.SIGCONT)
+
+    def release(self):
+        """Lets it come to its end; see shared() and exclusive()."""
+        if self.p.stdin and not self.p.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self.p.stdin.close()
+        self.cont()
+
+    def end(self, timeout=None):
+        """The exit code, when it has ended."""
+        self.p.wait(timeout or PATIENCE)
+        for t in self._threads:
+            t.join(timeout or PATIENCE)
+        return self.p.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # What it started may outlive it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.p.wait()
+        for t in self._threads:
+            t.join(10)
+        if self.p.stdin and not self.p.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self.p.stdin.close()
+
+
+class Held(Run):
+    """One of ours whose calls to the store do not come back as long as there is `self.gate`."""
+
+    def __init__(self, program, repo, plan, *args, gate, **kw):
+        self.gate = pathlib.Path(gate)
+        self.gate.touch()
+        super().__init__(program, repo, "-o", f"fault.plan={plan}:600000", "-o", f"fault.while={gate}",
+                         "--log-format=logfmt", *args, **kw)
+
+    def release(self):
+        self.gate.unlink(missing_ok=True)
+        super().release()
+
+    def __exit__(self, *a):
+        self.gate.unlink(missing_ok=True)
+        super().__exit__(*a)
+
+
+def _is_ours(program):
+    return program.name == "holdfast"
+
+
+def shared(program, repo, *options, data=b"something", **kw):
+    """Holds a shared lock: a backup of a pipe with `data` in it that release() closes."""
+    before = set(repos.locks(repo))
+    more = ["--log-format=logfmt"] if _is_ours(program) else []
+    run = Run(program, repo, *more, *options, "backup", "--stdin", stdin=subprocess.PIPE, **kw)
+    try:
+        run.p.stdin.write(data)
+        run.p.stdin.flush()
+        _wait_for_lock(program, repo, run, before)
+    except BaseException:
+        run.__exit__()
+        raise
+    return run
+
+
+def exclusive(program, repo, *options, gate=None, **kw):
+    """Holds an exclusive lock: a check that gets on when release() is called.
+
+    Ours waits for a file to go; restic is stopped in the 200 ms in which it looks whether anybody else came.
+    """
+    before = set(repos.locks(repo))
+    if _is_ours(program):
+        gate = gate or pathlib.Path(_state.name) / f"gate-{time.monotonic_ns()}"
+        run = Held(program, repo, "delay@1+:get:index", *options, "check", gate=gate, **kw)
+    else:
+        run = Run(program, repo, *options, "check", **kw)
+    try:
+        _wait_for_lock(program, repo, run, before)
+        if not _is_ours(program):
+            run.stop()
+    except BaseException:
+        run.__exit__()
+        raise
+    return run
+
+
+def _wait_for_lock(program, repo, run, before):
+    if _is_ours(program):
+        run.says("lock.acquire.held")
+    until("a lock", lambda: set(repos.locks(repo)) - before or run.p.poll() is not None)
+    tap.ok(run.p.poll() is None, f"ended with {run.p.poll()}:\n{run.stderr()}")
+
+
+# ---- elsewhere: prefixes of a command ----
+
+def needs_root():
+    if os.geteuid() != 0:
+        tap.skip("needs root")
+
+
+def _works(*argv):
+    return shutil.which(argv[0]) and subprocess.run(argv, capture_output=True).returncode == 0
+
+
+def in_pid_namespace():
+    """The command is not the namespace's first process, since number 1 is there in every namespace."""
+    prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if os.geteuid() != 0:
+        prefix[1:1] = ["--user", "--map-root-user"]
+    if not _works(*prefix, "true"):
+        tap.skip("no pid namespaces here")
+    return [*prefix, "sh", "-c", '"$@"; exit $?', "sh"]
+
+
+def in_time_namespace():
+    prefix = ["unshare", "--time", "--boottime", "100000", "--fork", "--kill-child"]
+    needs_root()
+    if not _works(*prefix, "true"):
+        tap.skip("no time namespaces here")
+    return prefix
+
+
+def as_nobody():
+    """Another user, in the group of root, as which restic and holdfast let it read a repository of open()."""
+    needs_root()
+    return ["setpriv", "--reuid", "65534", "--regid", "0", "--clear-groups"]
+
+
+def open_to_group(repo, *above):
+    """Lets the group use the repository: both programs go by the mode of `config`."""
+    repo = pathlib.Path(repo)
+    for d, _, names in os.walk(repo):
+        os.chmod(d, 0o2770)
+        for n in names:
+            os.chmod(os.path.join(d, n), 0o440)
+    for d in above:
+        os.chmod(d, 0o755)

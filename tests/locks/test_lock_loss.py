@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A lock is taken away from the one who holds it, at every point of a backup and in every way.
+
+restic's `unlock` removes locks of living processes when it is run by another user or in another
+pid namespace, or is told to; whoever prunes then deletes what the backup has just stored, or relies
+on. restic's own backup ends with success and a damaged repository. Ours must notice, store again
+what is missing, and end with success and a snapshot that is whole; where that cannot be done (a pipe
+cannot be read twice) it ends with exit code 13 and leaves no snapshot.
+
+LOCKS=long has more combinations, and waits that are longer than restic's half hour.
+"""
+
+import concurrent.futures
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+
+import locking
+import repos
+import tap
+
+LOST = "the lock on the repository was lost"
+AGAIN = "getting a new lock"
+FENCE = 9  # seconds, at SCALE
+STALE = 18
+SCALE = locking.scale(0.01)
+PLAIN = ["-o", "lock.plain-hostname=yes"]  # as restic's, which are easier to remove
+SLOW = ["--pack-size", "4"]
+
+
+class World:
+    """A source; and a repository with garbage in it that the source would make use of."""
+
+    def __init__(self, tmp):
+        self.tmp = repos.memory(tmp)
+        self.ours, self.theirs = repos.holdfast(), repos.restic("restic-new")
+        self.source = self.tmp / "source"
+        rng = random.Random(7)
+        (self.source / "old").mkdir(parents=True)
+        (self.source / "old/file").write_bytes(rng.randbytes(300_000))
+        self.base = repos.quick(self.tmp / "base")
+        self.ours(self.base, "backup", ".", "--host", "gone", cwd=self.source)
+        (self.source / "kept").write_bytes(rng.randbytes(1000))
+        self.ours(self.base, "backup", "kept", "--host", "stays", cwd=self.source)
+        self.theirs(self.base, "forget", self.snapshots(self.base, "gone")[0])
+        self.kept = self.snapshots(self.base)
+        for i in range(4):
+            (self.source / f"new-{i}").write_bytes(rng.randbytes(2_500_000))
+        self.wanted = self.read(self.source)
+        self.n = 0
+
+    def snapshots(self, repo, host=None):
+        found = self.theirs.json(repo, "snapshots", "--no-lock", *(["--host", host] if host else []))
+        return [s["id"] for s in found]
+
+    @staticmethod
+    def read(top):
+        return {str(p.relative_to(top)): p.read_bytes() for p in top.rglob("*") if p.is_file()}
+
+    def copy(self):
+        self.n += 1
+        repo = self.tmp / f"repo-{self.n}"
+        shutil.copytree(self.base, repo)
+        return repo
+
+    def held(self, repo, plan, *options, args=("backup", "."), **kw):
+        """A command that waits in the call to the store that the plan means, until release()."""
+        kw.setdefault("cwd", self.source)
+        return locking.Held(self.ours, repo, plan, *SLOW, *options, *args, gate=f"{repo}-gate", **kw)
+
+    def is_whole(self, repo, run):
+        """The backup says that it is there, and it is."""
+        tap.eq(run.end(), 0, run.stderr())
+        tap.eq(repos.locks(repo), [], "locks")
+        new = set(self.snapshots(repo)) - set(self.kept)
+        tap.eq(len(new), 1, f"new snapshots\n{run.stderr()}")
+        tap.contains(run.stdout(), f"snapshot {new.copy().pop()[:8]} saved")
+        self.theirs(repo, "check", "--read-data")
+        out = self.tmp / f"{repo.name}-out"
+        self.theirs(repo, "restore", new.pop(), "--target", out)
+        found = self.read(out)
+        top = os.path.commonpath([p for p in found if p.endswith("new-0")] or ["?"])
+        cut = len(top) - len("new-0")
+        tap.ok({p[cut:]: b for p, b in found.items()} == self.wanted, "what is restored differs")
+        shutil.rmtree(out)
+
+    def is_refused(self, repo, run):
+        """The backup says that it has failed, and why; nothing is left of it."""
+        tap.eq(run.end(), 13, run.stderr())
+        tap.contains(run.stderr(), LOST)
+        tap.eq(repos.locks(repo), [], "locks")
+        tap.eq(sorted(self.snapshots(repo)), sorted(self.kept), "snapshots")
+        self.theirs(repo, "check", "--read-data")
+
+
+# ---- how locks go ----
+
+def by_hand(w, repo):
+    for name in repos.locks(repo):
+        (repo / "locks" / name).unlink(missing_ok=True)
+
+
+def by_force(w, repo):
+    w.theirs(repo, "unlock", "--remove-all")
+
+
+def by_unlock(prefix):
+    """restic's plain unlock, run where it takes those who live for dead."""
+    def unlock(w, repo):
+        def gone():
+            tap.run(*prefix, *w.theirs.argv(repo, "unlock"), env={"RESTIC_PASSWORD": repos.PASSWORD})
+            return not repos.locks(repo)
+
+        locking.until("unlock removes the lock", gone)
+
+    return unlock
+
+
+def nobody(w, repo):
+    locking.open_to_group(repo, w.tmp)
+    by_unlock(locking.as_nobody())(w, repo)
+
+
+def container(w, repo):
+    by_unlock(locking.in_pid_namespace())(w, repo)
+
+
+def prune(w, repo, how, restic=None):
+    """The lock goes, and with it all that nobody seems to need. A refresh may come in between."""
+    restic = restic or w.theirs
+
+    def pruned():
+        how(w, repo)
+        return restic(repo, "prune", "--max-unused", "0", check=None).returncode == 0
+
+    locking.until("prune", pruned)
+
+
+# ---- where the backup is ----
+
+def at(plan, is_there):
+    """The call in which the backup waits, and how to see from outside that it is about to come there."""
+    return plan, is_there
+
+
+def n_files(repo, kind):
+    return len(repos.files(repo, kind))
+
+
+WALKING = at("delay@2+:put:pack", lambda w, r: n_files(r, "data") > n_files(w.base, "data"))
+INDEX = at("delay@1+:put:index", lambda w, r: n_files(r, "data") >= n_files(w.base, "data") + 3)
+SNAPSHOT = at("delay@1:put:snapshot", lambda w, r: n_files(r, "index") > n_files(w.base, "index"))
+
+
+def saved(w, r):
+    return n_files(r, "snapshots") > n_files(w.base, "snapshots")
+
+
+LOOKED = at("delay@2+:list:index", saved)  # between the look at the lock and the one at the index
+
+
+def after_snapshot(w):
+    """The listing of locks that comes first after the snapshot: the backup's look back."""
+    for n in range(1, 100):
+        repo = w.copy()
+        r = w.ours(repo, "-o", f"fault.plan=kill@{n}:list:lock", *SLOW, "backup", ".", cwd=w.source, check=None)
+        found = saved(w, repo)
+        shutil.rmtree(repo)
+        if found:
+            tap.eq(r.returncode, -signal.SIGKILL)
+            return at(f"delay@{n}+:list:lock", saved)
+    raise AssertionError("no look back")
+
+
+def loses(w, where, take, *options):
+    """The lock is lost there, and the backup is whole all the same."""
+    plan, is_there = where
+    repo = w.copy()
+    with w.held(repo, plan, *options) as run:
+        locking.until("the backup comes there", lambda: is_there(w, repo))
+        time.sleep(0.1)
+        take(w, repo)
+        run.release()
+        w.is_whole(repo, run)
+    shutil.rmtree(repo)
+    return run.stderr()
+
+
+def told(text):
+    tap.contains(text, LOST)
+    tap.contains(text, AGAIN)
+
+
+@tap.test
+def deleted_by_hand(tmp):
+    w = World(tmp)
+    for where in WALKING, SNAPSHOT:
+        told(loses(w, where, by_hand))
+
+
+@tap.test
+def unlocked_by_another_user(tmp):
+    w = World(tmp)
+    w.tmp.chmod(0o755)
+    told(loses(w, WALKING, lambda w, r: prune(w, r, nobody), *PLAIN))
+
+
+@tap.test
+def unlocked_in_another_pid_namespace(tmp):
+    w = World(tmp)
+    told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, container), *PLAIN))
+
+
+@tap.test
+def removed_and_pruned_while_walking(tmp):
+    w = World(tmp)
+    told(loses(w, WALKING, lambda w, r: prune(w, r, by_force)))
+    told(loses(w, WALKING, lambda w, r: prune(w, r, by_force), *SCALE))
+
+
+@tap.test
+def removed_and_pruned_before_the_index(tmp):
+    w = World(tmp)
+    told(loses(w, INDEX, lambda w, r: prune(w, r, by_force)))
+
+
+@tap.test
+def removed_and_pruned_between_index_and_snapshot(tmp):
+    w = World(tmp)
+    told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, by_force, repos.restic("restic-0.14"))))
+
+
+@tap.test
+def removed_and_pruned_after_the_snapshot(tmp):
+    """Prune sees the snapshot then, and the backup is whole as it is; to know that it must look."""
+    w = World(tmp)
+    told(loses(w, after_snapshot(w), lambda w, r: prune(w, r, by_force)))
+
+
+@tap.test
+def lost_when_all_has_been_looked_at(tmp):
+    """The snapshot was validated: what happens to the lock now is no matter."""
+    w = World(tmp)
+
+    def take(w, repo):
+        by_hand(w, repo)
+        locking.until("the loss is noticed", lambda: "lock.lost" in run[0].stderr())
+
+    run = []
+    plan, is_there = LOOKED
+    repo = w.copy()
+    with w.held(repo, plan, *SCALE) as r:
+        run.append(r)
+        locking.until("the backup comes there", lambda: is_there(w, repo))
+        # A refresh may be between its two files.
+        take(w, repo)
+        r.release()
+        w.is_whole(repo, r)
+
+
+@tap.test
+def lost_three_times(tmp):
+    w = World(tmp)
+    repo = w.copy()
+    seen = set()
+
+    def new_lock():
+        return set(repos.locks(repo)) - seen
+
+    with locking.Run(w.ours, repo, *SLOW, "-o", "fault.plan=delay@1+:700:put:snapshot", "backup", ".",
+                     cwd=w.source) as run:
+        for n in range(3):
+            seen |= locking.until(f"lock number {n + 1}", new_lock)
+            time.sleep(0.1)
+            by_hand(w, repo)
+        w.is_whole(repo, run)
+    tap.contains(run.stderr(), "(attempt 3)")
+
+
+@tap.test
+def lost_every_time(tmp):
+    """It does not go on for ever, and says so."""
+    w = World(tmp)
+    repo = w.copy()
+    with locking.Run(w.ours, repo, *SLOW, "-o", "fault.plan=delay@1+:300:put:snapshot", "backup", ".",
+                     cwd=w.source) as run:
+        def remove():
+            while run.p.poll() is None:
+                if names := repos.locks(repo):
+                    time.sleep(0.1)
+                    for n in names:
+                        (repo / "locks" / n).unlink(missing_ok=True)
+                time.sleep(0.01)
+
+        t = threading.Thread(target=remove)
+        t.start()
+        try:
+            w.is_refused(repo, run)
+        finally:
+            run.p.kill() if run.p.poll() is None else None
+            t.join()
+    tap.contains(run.stderr(), "(attempt 4)")
+
+
+# ---- when nothing can be done twice ----
+
+def stdin_loses(w, take, *options):
+    repo = w.copy()
+    with locking.shared(w.ours, repo, *options, data=os.urandom(3 << 20)) as run:
+        take(w, repo, run)
+        run.release()
+        w.is_refused(repo, run)
+
+
+@tap.test
+def a_pipe(tmp):
+    w = World(tmp)
+    stdin_loses(w, lambda w, r, run: by_hand(w, r))
+    stdin_loses(w, lambda w, r, run: prune(w, r, by_force))
+    # Noticed at once, by a refresh; the pipe is not read to its end for nothing.
+    stdin_loses(w, lambda w, r, run: (by_hand(w, r), run.says("lock.lost")), *SCALE)
+
+
+def loses_as(w, code, plan, options, *args):
+    """Another command, which has nothing to do again."""
+    repo = w.copy()
+    with w.held(repo, plan, *options, args=args) as run:
+        run.says("lock.acquire.held")
+        by_hand(w, repo)
+        if options:
+            run.says("lock.lost")
+        run.release()
+        tap.eq(run.end(), code, run.stderr())
+        tap.contains(run.stderr(), LOST)
+        tap.eq(repos.locks(repo), [])
+
+
+@tap.test
+def check(tmp):
+    w = World(tmp)
+    loses_as(w, 13, "delay@1+:get:index", SCALE, "check")
+    # Before a refresh would have noticed.
+    loses_as(w, 13, "delay@1+:get:index", [], "check")
+
+
+@tap.test
+def readers(tmp):
+    w = World(tmp)
+    for options in SCALE, []:
+        loses_as(w, 13, "delay@1+:get:pack", options, "ls", w.kept[0])
+        loses_as(w, 13, "delay@1+:get:pack", options, "restore", w.kept[0], "--target", w.tmp / "restored")
+    tap.eq(w.read(w.tmp / "restored")["kept"], w.wanted["kept"])
+
+
+# ---- longer than the fence: these wait, all at the same time ----
+
+def first_call_after_a_pack(w):
+    """The number of the call, of all calls to the store, by which a backup has stored a pack."""
+    for n in range(10, 1000):
+        repo = w.copy()
+        r = w.ours(repo, "-o", f"fault.plan=kill@{n}", *SLOW, "backup", ".", cwd=w.source, check=None)
+        found = n_files(repo, "data") > n_files(w.base, "data")
+        shutil.rmtree(repo)
+        if found:
+            return n if r.returncode != 0 else n - 1
+    raise AssertionError("no packs")
+
+
+def stalls(w, call, take):
+    """Nothing that is asked of the store is answered until long after the fence."""
+    repo = w.copy()
+    with w.held(repo, f"delay@{call}+", *SCALE) as run:
+        locking.until("a pack", lambda: n_files(repo, "data") > n_files(w.base, "data"))
+        time.sleep(FENCE + 1)
+        take(w, repo)
+        run.release()
+        w.is_whole(repo, run)
+    return run.stderr()
+
+
+def stops(w, seconds, take):
+    """The process is stopped, as a lid that is closed does it."""
+    plan, is_there = SNAPSHOT
+    repo = w.copy()
+    with w.held(repo, plan, *SCALE) as run:
+        locking.until("the backup comes there", lambda: is_there(w, repo))
+        run.stop()
+        time.sleep(seconds)
+        take(w, repo)
+        run.release()
+        w.is_whole(repo, run)
+    return run.stderr()
+
+
+def is_cut(w, take, is_well):
+    """The store fails, and comes back; the backup of a pipe has nothing to do with it meanwhile."""
+    repo = w.copy()
+    cut = w.tmp / f"{repo.name}-cut"
+    with locking.shared(w.ours, repo, "-o", f"fault.while={cut}", *SCALE, data=b"") as run:
+        cut.touch()
+        run.says("lock.fenced")
+        take(w, repo)
+        cut.unlink()
+        run.p.stdin.write(b"more")
+        run.release()
+        if not is_well:
+            return w.is_refused(repo, run)
+        tap.eq(run.end(), 0, run.stderr())
+        tap.eq(repos.locks(repo), [])
+        tap.eq(w.theirs(repo, "dump", "latest", "stdin").stdout, "more")
+    return None
+
+
+def nothing(w, repo):
+    tap.eq(len(repos.locks(repo)) >= 1, True, "the lock is there")
+
+
+def steal(w, repo):
+    prune(w, repo, by_force)
+
+
+@tap.test
+def cut_off_and_stopped(tmp):
+    w = World(tmp)
+    call = first_call_after_a_pack(w)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        runs = [
+            (pool.submit(stalls, w, call, nothing), False),
+            (pool.submit(stalls, w, call, steal), True),
+            (pool.submit(stops, w, FENCE + 1, nothing), False),
+            (pool.submit(stops, w, STALE + 2, steal), True),
+            (pool.submit(is_cut, w, nothing, True), None),
+            (pool.submit(is_cut, w, by_hand, False), None),
+            (pool.submit(is_cut, w, steal, False), None),
+        ]
+        for future, is_lost in runs:
+            text = future.result()
+            if is_lost is not None:
+                tap.eq(AGAIN in text, is_lost, f"whether it was told\n{text}")
+
+
+# ---- the long form ----
+
+@tap.test
+def all_ways_everywhere(tmp):
+    if not locking.IS_LONG:
+        tap.skip("LOCKS=long") if os.environ.get("LOCKS_SKIPS") else None
+        return
+    w = World(tmp)
+    w.tmp.chmod(0o755)
+    for where in WALKING, INDEX, SNAPSHOT, after_snapshot(w), LOOKED:
+        for how in by_hand, by_force, nobody, container:
+            for options in [], SCALE:
+                for name in "restic-0.14", "restic-new":
+                    loses(w, where, lambda w, r: prune(w, r, how, repos.restic(name)), *PLAIN, *options)
+
+
+@tap.test
+def stopped_for_longer_than_half_an_hour(tmp):
+    """restic's plain unlock takes a lock for stale then, on the same host and of a living process."""
+    if not locking.IS_LONG:
+        return
+    w = World(tmp)
+    plan, is_there = SNAPSHOT
+    repo = w.copy()
+    with w.held(repo, plan) as run:
+        locking.until("the backup comes there", lambda: is_there(w, repo))
+        run.stop()
+        time.sleep(31 * 60)
+        w.theirs(repo, "unlock")
+        tap.eq(repos.locks(repo), [], "restic's unlock removes it")
+        w.theirs(repo, "prune")
+        run.release()
+        w.is_whole(repo, run)
+    told(run.stderr())
+
+
+tap.main()
