@@ -243,6 +243,7 @@ struct bed {
 	struct hf_repo *repo;
 	struct hf_lease *lease;
 	unsigned recovered;
+	bool uses_pipe; /* one file comes out of a pipe, in place of the folder */
 };
 
 static struct thief *
@@ -329,13 +330,19 @@ backup(struct bed *b)
 		e = hf_index_load(b->repo, ix, NULL, NULL, NULL);
 	}
 	o.lease = b->lease;
+	hf_autofd int pipe_fd = b->uses_pipe ? open("data/f0", O_RDONLY | O_CLOEXEC) : -1;
+	if (b->uses_pipe) {
+		o.use_stdin = true;
+		o.stdin_fd = pipe_fd;
+		o.stdin_filename = "folder/dump";
+	}
 	if (e == NULL)
 		e = hf_backup(b->repo, ix, &o, &events, &progress, &result);
 	atomic_store(&b->thief->is_at_it, true); /* the rest is not its business */
 	hf_store_set_gate(hf_repo_store(b->repo), NULL);
 	struct hf_err *release = hf_lease_release(b->lease);
 	if (e == NULL && b->recovered > 0)
-		CHECK_EQ(result.summary.total_files_processed, 6);
+		CHECK_EQ(result.summary.total_files_processed, b->uses_pipe ? 1 : 6);
 	hf_err_free(release);
 	return e;
 }
@@ -455,4 +462,50 @@ TEST_WITHIN(what_the_backup_relies_on_is_pruned, 120)
 TEST_WITHIN(the_thief_comes_twice, 120)
 {
 	CHECK(steal_everywhere(TAKES_UNINDEXED, 2, true, true) > 0);
+}
+
+/* A pipe cannot be read again: it ends well, or it is told that it did not, and there is nothing. */
+static void
+steal_from_pipe(enum plunder plunder, unsigned *saved, unsigned *told)
+{
+	*saved = *told = 0;
+	put_data();
+	for (unsigned n = 1;; n++) {
+		struct bed b;
+
+		bed_init(&b);
+		b.uses_pipe = true;
+		b.thief->plunder = plunder;
+		b.thief->comes_at = n;
+		b.thief->leaves_at = n + 1;
+		struct hf_err *e = backup(&b);
+		unsigned calls = atomic_load(&b.thief->calls);
+		if (calls == n)
+			leave(b.thief);
+		if (e != NULL)
+			CHECK_EQ(hf_err_code(e), HF_ELOST);
+		must_be_whole(&b, e == NULL ? 1 : 0);
+		*saved += e == NULL && b.recovered > 0;
+		*told += e != NULL;
+		hf_err_free(e);
+		hf_repo_free(b.repo);
+		if (calls < n)
+			break;
+	}
+}
+
+TEST_WITHIN(locks_of_a_pipe_are_taken, 120)
+{
+	unsigned saved, told;
+
+	steal_from_pipe(TAKES_LOCKS, &saved, &told);
+	CHECK(saved > 0);
+}
+
+TEST_WITHIN(packs_of_a_pipe_are_pruned, 120)
+{
+	unsigned saved, told;
+
+	steal_from_pipe(TAKES_UNINDEXED, &saved, &told);
+	CHECK(saved > 0 && told > 0);
 }
