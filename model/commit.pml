@@ -30,6 +30,7 @@
  *   AGE   1  prune lists the packs before it loads the index, and leaves alone the packs in no
  *            index that are younger than the longest time between an upload and the PUT of the
  *            index file that names it
+ *   RESTORE 0  a prune that finds its lock gone leaves out of the index what it took out
  *   DATA  1  a backup passes over the entries of packs that a listing of data/ does not show
  *   KILLS    so many removals;  WHO: of whose locks, a sum of 1 (A), 2 (P), 4 (B)
  *
@@ -63,6 +64,9 @@
 #define NB 0
 #endif
 
+#ifndef RESTORE
+#define RESTORE 1
+#endif
 #ifndef DATA
 #define DATA 0
 #endif
@@ -281,7 +285,7 @@ active proctype P()
 	if
 	:: lockP == my
 	:: else ->
-		ix = ix | gone; /* somebody may rely on it */
+		ix = ix | (RESTORE -> gone : 0); /* somebody may rely on it */
 		goto release
 	fi;
 	pk = pk & ~loose;

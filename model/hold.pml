@@ -18,7 +18,7 @@
  *
  * Properties
  *   right    no prober judges H dead while H lives (rules D6, D7)
- *   healed!  when H has died, its files go in the end
+ *   healed   when H has died, its files go in the end
  *   vacuous  no prober ever judges H dead
  *
  * Assumes one kernel (the same boot id) and a file system of which the kernel knows all users;

@@ -21,8 +21,8 @@
  * Properties
  *   excl     never an exclusive holder beside any other (rules D8, D16)
  *   end      no deadlock
- *   alldone! every contender that comes once gets its turn
- *   xdone!   with an endless stream of shared holders, the exclusive one gets its turn
+ *   alldone  every contender that comes once gets its turn
+ *   xdone    with an endless stream of shared holders, the exclusive one gets its turn
  *   vacuous  nobody ever holds the exclusive lock
  *
  * Assumes strong listings; that a bounded pause is longer than another's withdrawal, so that
