@@ -9,7 +9,9 @@
  *   OVERLAP 1  H deletes the old file when no listing is still running that began before the new
  *              file was there: the pause of the refresh is longer than a listing (r4)
  *   LISTS n    P takes "nobody" for an answer only when n listings in a row say so
- *   R          refreshes while P acquires; SLOTS of the folder
+ *   R          refreshes while P acquires; SLOTS of the folder.  One move towards the
+ *              beginning hides the lock from one listing, so SLOTS is to be larger than the
+ *              number of listings
  *
  * Properties
  *   excl       P never holds the lock beside H (rule D2, and step 6 of the acquisition)
@@ -27,7 +29,7 @@
 #define LISTS 1
 #endif
 #ifndef SLOTS
-#define SLOTS 3
+#define SLOTS 5
 #endif
 
 bool slot[SLOTS];
@@ -39,7 +41,8 @@ active proctype H()
 	byte i, cur, new, seen;
 
 	atomic {
-		slot[0] = true;
+		select(cur : 0 .. SLOTS - 1);
+		slot[cur] = true;
 		started = true
 	};
 	for (i : 1 .. R) {
