@@ -22,9 +22,9 @@ struct hf_progress {
 
 /* Positive numbers of frames per second only; more than 60 are 60. */
 static double
-frames_per_second(void)
+frames_per_second(const struct hf_cli *cli)
 {
-	const char *text = hf_env_get("PROGRESS_FPS");
+	const char *text = hf_env_get(cli->env, "PROGRESS_FPS");
 	char *end;
 	double fps;
 
@@ -39,7 +39,7 @@ frames_per_second(void)
 static double
 choose_interval(const struct hf_cli *cli)
 {
-	double fps = frames_per_second();
+	double fps = frames_per_second(cli);
 
 	if (fps > 0)
 		return 1 / fps;
