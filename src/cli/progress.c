@@ -163,8 +163,8 @@ hf_progress_show(struct hf_cli *cli, struct hf_str text)
 static size_t
 bar_text(const struct hf_bar *bar, double seconds, char *out, size_t size)
 {
-	uint64_t value = atomic_load_explicit(bar->value, memory_order_relaxed);
-	uint64_t max = atomic_load_explicit(bar->max, memory_order_relaxed);
+	uint64_t value = hf_count(bar->value);
+	uint64_t max = hf_count(bar->max);
 	struct hf_text time = hf_format_seconds((uint64_t)seconds);
 	int n;
 
