@@ -8,6 +8,8 @@
 /* Who gets a lock back waits at least so long, in seconds: a prune may be under way. */
 #define REGAIN_WAIT 3600.0
 
+enum { LOAD_TRIES = 3 }; /* of the index, each under a new lock */
+
 /*
  * Gives the lease back. Whether our lock was there to the end is looked at once more, since it may
  * have gone after the last refresh; when that cannot be found out, the refreshes have to do.
@@ -100,14 +102,37 @@ hf_session_regain(struct hf_session *s)
 	return NULL;
 }
 
+/* Whether `e` may come of the lock having been lost, and there is a new one now. */
+static bool
+has_regained(struct hf_session *s, const struct hf_err *e)
+{
+	if (hf_err_code(e) == HF_ECANCELED || s->lease == NULL ||
+		s->setup.options.mode != HF_LOCK_SHARED)
+		return false;
+	hf_autoptr(hf_err) lost = hf_lease_verify(s->lease);
+	if (lost == NULL || hf_err_code(lost) != HF_ELOST)
+		return false;
+	hf_say_err(s->cli->out, "Warning: %s\nWarning: getting a new lock", hf_err_text(lost));
+	hf_autoptr(hf_err) again = hf_session_regain(s);
+	return again == NULL;
+}
+
 struct hf_err *
 hf_session_load_index(struct hf_session *s)
 {
-	hf_autoptr(hf_index) index = hf_index_new();
+	for (int i = 1;; i++) {
+		hf_autoptr(hf_index) index = hf_index_new();
+		struct hf_err *e = hf_index_load(s->repo, index, &s->cli->stop, NULL, NULL);
 
-	HF_TRY(hf_index_load(s->repo, index, &s->cli->stop, NULL, NULL));
-	s->index = hf_steal(index);
-	return NULL;
+		if (e == NULL) {
+			s->index = hf_steal(index);
+			return NULL;
+		}
+		/* Nothing has been done yet, so that it costs nothing to begin again. */
+		if (i == LOAD_TRIES || !has_regained(s, e))
+			return e;
+		hf_err_free(e);
+	}
 }
 
 static void

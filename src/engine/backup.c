@@ -272,7 +272,7 @@ commit(struct backup *b, struct hf_backup_result *r)
 	HF_TRY(hf_saver_flush(b->saver));
 	/* All was read when the wish to stop came: it holds until there is a snapshot. */
 	HF_TRY(hf_stop_check(b->o->stop));
-	if (b->o->before_commit != NULL)
+	if (b->o->before_commit != NULL && !b->is_old_ours) /* it has had its say */
 		HF_TRY(b->o->before_commit(b->o->before_commit_arg));
 	r->tree = b->root;
 	r->is_skipped = b->o->skip_if_unchanged && parent != NULL && parent->has_tree &&
@@ -301,9 +301,10 @@ abandon(struct backup *b, struct hf_err *e)
 
 /* What goes from one round to the next. */
 struct rounds {
-	struct hf_lease *lease; /* borrowed, always the present one */
-	struct hf_index *ix;    /* the caller's, then our own */
-	struct hf_index *own_ix;
+	struct hf_lease *lease;  /* borrowed, always the present one */
+	struct hf_index *ix;     /* the caller's, then our own */
+	struct hf_index *before; /* that of the round before */
+	struct hf_index *own_ix, *own_before;
 	struct hf_trail *trail;
 	bool has_tree; /* a round has saved all of it: */
 	struct hf_id tree;
@@ -311,12 +312,14 @@ struct rounds {
 	struct hf_id suspects[MAX_ROUNDS]; /* snapshots that could not be validated */
 	unsigned n_suspects;
 	struct hf_saver_stats stats; /* of all rounds before */
+	bool is_hopeless;            /* what is missing cannot be had again */
 };
 
 static void
 rounds_clear(struct rounds *r)
 {
 	hf_index_free(r->own_ix);
+	hf_index_free(r->own_before);
 	hf_trail_free(r->trail);
 }
 
@@ -377,7 +380,10 @@ run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_op
 	if (!options->use_stdin)
 		HF_TRY(hf_targets_build(options->targets, options->n_targets, &b->targets));
 	HF_TRY(hf_saver_new(repo, rounds->ix, &so, &b->saver));
-	struct hf_err *e = walk(b, g);
+	struct hf_err *e = options->use_stdin && rounds->has_tree
+				   ? resave_all(b, rounds->before, &rounds->tree)
+				   : walk(b, g);
+	rounds->is_hopeless = e != NULL && options->use_stdin;
 	if (e != NULL)
 		e = abandon(b, e);
 	else
@@ -385,6 +391,20 @@ run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_op
 	if (e != NULL && hf_err_code(e) == HF_ELOST)
 		remember(rounds, b, out);
 	return e;
+}
+
+/* A file of the index that is listed but not there: the new lock is lost, too. Takes `e`. */
+static struct hf_err *
+lost_again(struct rounds *rounds, struct hf_err *e)
+{
+	struct hf_err *lost = hf_lease_verify(rounds->lease);
+
+	if (lost == NULL || hf_err_code(lost) != HF_ELOST) {
+		hf_err_free(lost);
+		return e;
+	}
+	hf_err_free(e);
+	return lost;
 }
 
 /*
@@ -396,10 +416,13 @@ begin_again(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_
 {
 	HF_TRY(o->regain(o->regain_arg, &rounds->lease));
 	HF_TRY(hf_trail_repair(rounds->trail, repo));
-	hf_index_free(rounds->own_ix);
+	rounds->before = rounds->ix;
+	hf_index_free(rounds->own_before);
+	rounds->own_before = rounds->own_ix;
 	rounds->own_ix = rounds->ix = hf_index_new();
 	hf_index_distrust(rounds->ix, rounds->trail);
-	return hf_index_load(repo, rounds->ix, o->stop, NULL, NULL);
+	struct hf_err *e = hf_index_load(repo, rounds->ix, o->stop, NULL, NULL);
+	return e != NULL && hf_err_code(e) == HF_ENOTFOUND ? lost_again(rounds, e) : e;
 }
 
 /* After its successor is there, or when there will be none: nobody shall rely on it. */
@@ -439,11 +462,13 @@ sum_up(const struct rounds *rounds, struct hf_summary *s)
 		rounds->stats.data_bytes_packed + rounds->stats.tree_bytes_packed;
 }
 
-/* A pipe cannot be read twice. */
+/* A pipe cannot be read twice; what came out of it may be there, though. */
 static bool
-can_repeat(const struct hf_backup_options *o, const struct hf_err *e, unsigned round)
+can_repeat(const struct hf_backup_options *o, const struct rounds *rounds,
+	const struct hf_err *e, unsigned round)
 {
-	return e != NULL && hf_err_code(e) == HF_ELOST && o->regain != NULL && !o->use_stdin &&
+	return e != NULL && hf_err_code(e) == HF_ELOST && o->regain != NULL &&
+	       !rounds->is_hopeless && (!o->use_stdin || rounds->has_tree) &&
 	       round < MAX_ROUNDS;
 }
 
@@ -460,7 +485,7 @@ hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_opti
 	allow_descriptors();
 	struct hf_err *e = run_round(repo, &rounds, options, events, progress, &r);
 	quiet.wants_items = false; /* they have been told */
-	for (unsigned round = 1; can_repeat(options, e, round); round++) {
+	for (unsigned round = 1; can_repeat(options, &rounds, e, round); round++) {
 		if (events->recovers != NULL)
 			events->recovers(events->arg, round, e);
 		hf_err_free(e);

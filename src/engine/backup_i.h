@@ -244,6 +244,15 @@ dev_t device_above(const struct backup *b, const char *path, dev_t own);
 /* True when a tag in folder `dir` excludes `name` (for targets that nobody listed). */
 bool is_excluded_by_tag(const struct hf_backup_options *o, const char *dir, const char *name);
 
+/* backup_resave.c */
+
+/*
+ * Saves again what the tree `root` needs and b->ix does not have, reading it through the index
+ * `before`. HF_ELOST: some of it is gone.
+ */
+struct hf_err *resave_all(
+	struct backup *b, struct hf_index *before, const struct hf_id *root) HF_MUST;
+
 /* backup_scan.c */
 struct hf_err *scan_loop(void *backup); /* a thread that counts files and bytes */
 
