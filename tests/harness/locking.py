@@ -17,6 +17,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -206,6 +207,31 @@ def _wait_for_lock(program, repo, run, before):
         run.says("lock.acquire.held")
     until("a lock", lambda: set(repos.locks(repo)) - before or run.p.poll() is not None)
     tap.ok(run.p.poll() is None, f"ended with {run.p.poll()}:\n{run.stderr()}")
+
+
+# ---- where the kernel keeps no marks ----
+
+def own_mounts():
+    """Starts the test anew where mounts are seen by nobody else, and end with it."""
+    prefix = ["unshare", "--mount", "--propagation", "private"]
+    if os.geteuid() == 0 and "HF_TEST_MOUNTS" not in os.environ and works(*prefix, "true"):
+        os.environ["HF_TEST_MOUNTS"] = "1"
+        os.execvp(prefix[0], [*prefix, sys.executable, *sys.argv])
+
+
+@contextlib.contextmanager
+def ramfs(tmp):
+    """A folder on a file system that is not among those where marks are relied on."""
+    if "HF_TEST_MOUNTS" not in os.environ:
+        tap.skip("needs root and mount namespaces")
+    ram = pathlib.Path(tmp) / "ram"
+    ram.mkdir()
+    if subprocess.run(["mount", "-t", "ramfs", "ramfs", ram], capture_output=True).returncode != 0:
+        tap.skip("no ramfs here")
+    try:
+        yield ram
+    finally:
+        subprocess.run(["umount", "-l", ram], check=True)
 
 
 # ---- elsewhere: prefixes of a command ----

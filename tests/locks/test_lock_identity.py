@@ -10,20 +10,13 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
 import locking
 import repos
 import tap
 
-# Mounts that are made here are seen by nobody else, and end with this program.
-if os.geteuid() == 0 and "HF_TEST_MOUNTS" not in os.environ:
-    own = ["unshare", "--mount", "--propagation", "private"]
-    if locking.works(*own, "true"):
-        os.environ["HF_TEST_MOUNTS"] = "1"
-        os.execvp(own[0], [*own, sys.executable, *sys.argv])
-
+locking.own_mounts()
 holdfast = repos.holdfast()
 # A restic is watched for 9.3 s then, or is 9 s old by two clocks; one of ours is watched for 5.4 s.
 SCALE = 0.005
@@ -46,29 +39,15 @@ def ours(repo, *args, prefix=(), check=0, env=None):
                    check=check)
 
 
-def without_marks(tmp):
-    """A repository where the kernel keeps no marks on files, so that the process itself is looked for."""
-    if "HF_TEST_MOUNTS" not in os.environ:
-        tap.skip("needs root")
-    ram = tmp / "ram"
-    ram.mkdir()
-    if subprocess.run(["mount", "-t", "ramfs", "ramfs", ram], capture_output=True).returncode != 0:
-        tap.skip("no ramfs here")
-    tmp.chmod(0o755)
-    return ram
-
-
 def on_ramfs(fn):
-    """A test with a repository on such a file system."""
+    """A test with a repository where the kernel keeps no marks, so that the process is looked for."""
     def test(tmp):
-        ram = without_marks(tmp)
-        try:
+        with locking.ramfs(tmp) as ram:
+            tmp.chmod(0o755)
             repo = repos.quick(ram / "repo")
             (tmp / "file").write_text("text")
             holdfast(repo, *QUICK, "backup", "file", cwd=tmp)
             fn(tmp, repo)
-        finally:
-            subprocess.run(["umount", "-l", ram], check=True)
 
     test.__name__ = fn.__name__
     return tap.test(test)
