@@ -9,6 +9,7 @@
 #   make lint       formatter, analyzers, spelling, layers; make format: repairs the form
 #   make fuzz       F=parser S=seconds: looks for inputs that crash a parser (all of them, 60)
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
+#   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -21,6 +22,7 @@ T       =
 F       =
 S       = 60
 INTEROP =
+MODEL   =
 WERROR  = $(if $(filter true,$(CI)),true,false)
 
 all: $(BUILD)/build.ninja
@@ -36,7 +38,7 @@ test: all peers
 # Other backup programs to compare with. Without them the tests that need them are skipped, which
 # CI=true does not accept.
 peers:
-	@tools/deps test peers
+	@tools/deps test peers model
 	@tools/peers || [ "$(CI)" != true ]
 
 demo: all peers
@@ -46,6 +48,10 @@ demo: all peers
 interop: all peers
 	@[ "$(INTEROP)" != full ] || tools/deps full
 	@INTEROP=$(INTEROP) tools/run-tests -C $(BUILD) --scale $(if $(INTEROP),10,1) interop
+
+model:
+	@tools/deps model
+	@MODEL=$(MODEL) tools/model --build $(BUILD)/model
 
 torture: all peers
 	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
@@ -88,4 +94,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop torture scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model torture scale asan tsan clang lint format fuzz bench install clean

@@ -6,13 +6,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-struct hf_err *
-hf_read_full(int fd, void *p, size_t len, size_t *got)
+/* From byte *off on, or from the file position, which then moves. */
+static struct hf_err *
+read_at(int fd, void *p, size_t len, const uint64_t *off, size_t *got)
 {
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = read(fd, (char *)p + done, len - done);
+		char *to = (char *)p + done;
+		ssize_t n = off == NULL ? read(fd, to, len - done)
+					: pread(fd, to, len - done, (off_t)(*off + done));
 
 		if (n == 0)
 			break;
@@ -23,53 +26,46 @@ hf_read_full(int fd, void *p, size_t len, size_t *got)
 	}
 	*got = done;
 	return NULL;
+}
+
+static struct hf_err *
+write_at(int fd, const void *p, size_t len, const uint64_t *off)
+{
+	for (size_t done = 0; done < len;) {
+		const char *from = (const char *)p + done;
+		ssize_t n = off == NULL ? write(fd, from, len - done)
+					: pwrite(fd, from, len - done, (off_t)(*off + done));
+
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return hf_err_errno(errno, "write");
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_read_full(int fd, void *p, size_t len, size_t *got)
+{
+	return read_at(fd, p, len, NULL, got);
 }
 
 struct hf_err *
 hf_pread_full(int fd, void *p, size_t len, uint64_t off, size_t *got)
 {
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(fd, (char *)p + done, len - done, (off_t)(off + done));
-
-		if (n == 0)
-			break;
-		if (n > 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			return hf_err_errno(errno, "read");
-	}
-	*got = done;
-	return NULL;
+	return read_at(fd, p, len, &off, got);
 }
 
 struct hf_err *
 hf_write_full(int fd, const void *p, size_t len)
 {
-	for (size_t done = 0; done < len;) {
-		ssize_t n = write(fd, (const char *)p + done, len - done);
-
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			return hf_err_errno(errno, "write");
-	}
-	return NULL;
+	return write_at(fd, p, len, NULL);
 }
 
 struct hf_err *
 hf_pwrite_full(int fd, const void *p, size_t len, uint64_t off)
 {
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pwrite(fd, (const char *)p + done, len - done, (off_t)(off + done));
-
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			return hf_err_errno(errno, "write");
-	}
-	return NULL;
+	return write_at(fd, p, len, &off);
 }
 
 struct hf_err *

@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "cli/format.h"
+#include "cli/message.h"
 
 enum { MAX_CURRENT = 32, MAX_TEXT = 1 << 20 };
 
@@ -45,12 +46,6 @@ hf_backup_report_free(struct hf_backup_report *r)
 	free(r);
 }
 
-static uint64_t
-get(const atomic_uint_fast64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 /* One reading of all counters. */
 struct figures {
 	uint64_t total_files, total_bytes, files, bytes, errors, remaining_s;
@@ -62,15 +57,15 @@ read_figures(struct hf_backup_report *r, double seconds)
 {
 	const struct hf_backup_progress *p = r->figures;
 	struct figures f = {
-		.total_files = get(&p->total_files),
-		.total_bytes = get(&p->total_bytes),
-		.files = get(&p->files_done),
-		.bytes = get(&p->bytes_done),
-		.errors = get(&p->errors),
+		.total_files = hf_count(&p->total_files),
+		.total_bytes = hf_count(&p->total_bytes),
+		.files = hf_count(&p->files_done),
+		.bytes = hf_count(&p->bytes_done),
+		.errors = hf_count(&p->errors),
 	};
 	double rate;
 
-	f.has_total = f.total_files > 0 || get(&p->total_dirs) > 0;
+	f.has_total = f.total_files > 0 || hf_count(&p->total_dirs) > 0;
 	hf_rate_add(&r->rate, seconds, f.bytes);
 	rate = hf_rate_get(&r->rate, seconds);
 	if (atomic_load(&p->is_scan_done) && rate > 1024 && f.total_bytes > f.bytes)
@@ -108,51 +103,22 @@ report_text(struct hf_backup_report *r, double seconds, const struct figures *f)
 }
 
 static void
-add_u64(struct hf_jout *o, const char *key, uint64_t v)
-{
-	hf_jout_key(o, key);
-	hf_jout_u64(o, v);
-}
-
-/* Fields that are left out when they are zero. */
-static void
-add_nonzero(struct hf_jout *o, const char *key, uint64_t v)
-{
-	if (v != 0)
-		add_u64(o, key, v);
-}
-
-static void
-add_str(struct hf_jout *o, const char *key, const char *s)
-{
-	hf_jout_key(o, key);
-	hf_jout_str(o, hf_str(s));
-}
-
-static void
-add_double(struct hf_jout *o, const char *key, double v)
-{
-	hf_jout_key(o, key);
-	hf_jout_double(o, v);
-}
-
-static void
 report_json(struct hf_backup_report *r, double seconds, const struct figures *f)
 {
 	hf_auto(hf_buf) json = HF_BUF_MAX(MAX_TEXT);
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	add_str(&o, "message_type", "status");
-	add_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
-	add_nonzero(&o, "seconds_remaining", f->remaining_s);
-	add_double(&o, "percent_done",
+	hf_msg_str(&o, "message_type", "status");
+	hf_msg_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
+	hf_msg_nonzero(&o, "seconds_remaining", f->remaining_s);
+	hf_msg_double(&o, "percent_done",
 		f->total_bytes > 0 ? (double)f->bytes / (double)f->total_bytes : 0);
-	add_nonzero(&o, "total_files", f->total_files);
-	add_nonzero(&o, "files_done", f->files);
-	add_nonzero(&o, "total_bytes", f->total_bytes);
-	add_nonzero(&o, "bytes_done", f->bytes);
-	add_nonzero(&o, "error_count", f->errors);
+	hf_msg_nonzero(&o, "total_files", f->total_files);
+	hf_msg_nonzero(&o, "files_done", f->files);
+	hf_msg_nonzero(&o, "total_bytes", f->total_bytes);
+	hf_msg_nonzero(&o, "bytes_done", f->bytes);
+	hf_msg_nonzero(&o, "error_count", f->errors);
 	pthread_mutex_lock(&r->lock);
 	if (r->n_current > 0) {
 		hf_jout_key(&o, "current_files");
@@ -238,8 +204,6 @@ on_error(void *arg, const char *path, const char *during, const struct hf_err *e
 {
 	struct hf_backup_report *r = arg;
 	bool is_scan = strcmp(during, "scan") == 0;
-	hf_auto(hf_buf) json = HF_BUF_MAX(MAX_TEXT);
-	struct hf_jout o = {.buf = &json};
 
 	if (!is_scan)
 		atomic_store(&r->has_errors, true);
@@ -250,16 +214,7 @@ on_error(void *arg, const char *path, const char *during, const struct hf_err *e
 			hf_say_err(r->cli->out, "scan: %s", hf_err_text(e));
 		return;
 	}
-	hf_jout_object(&o);
-	add_str(&o, "message_type", "error");
-	hf_jout_key(&o, "error");
-	hf_jout_object(&o);
-	add_str(&o, "message", hf_err_text(e));
-	hf_jout_object_end(&o);
-	add_str(&o, "during", during);
-	add_str(&o, "item", path);
-	hf_jout_object_end(&o);
-	hf_err_json(r->cli->out, &json);
+	hf_msg_error(r->cli, during, path, e);
 }
 
 /* As text under --json, too: it is for people only. */
@@ -280,15 +235,15 @@ verbose_json(struct hf_backup_report *r, const char *action, const char *path,
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	add_str(&o, "message_type", "verbose_status");
-	add_str(&o, "action", action);
-	add_str(&o, "item", path);
-	add_double(&o, "duration", item->duration_s);
-	add_u64(&o, "data_size", item->data_size);
-	add_u64(&o, "data_size_in_repo", item->data_size_in_repo);
-	add_u64(&o, "metadata_size", item->meta_size);
-	add_u64(&o, "metadata_size_in_repo", item->meta_size_in_repo);
-	add_u64(&o, "total_files", total_files);
+	hf_msg_str(&o, "message_type", "verbose_status");
+	hf_msg_str(&o, "action", action);
+	hf_msg_str(&o, "item", path);
+	hf_msg_double(&o, "duration", item->duration_s);
+	hf_msg_u64(&o, "data_size", item->data_size);
+	hf_msg_u64(&o, "data_size_in_repo", item->data_size_in_repo);
+	hf_msg_u64(&o, "metadata_size", item->meta_size);
+	hf_msg_u64(&o, "metadata_size_in_repo", item->meta_size_in_repo);
+	hf_msg_u64(&o, "total_files", total_files);
 	hf_jout_object_end(&o);
 	hf_out_json(r->cli->out, &json);
 }
@@ -345,7 +300,8 @@ static void
 on_scan_done(void *arg, double duration_s)
 {
 	struct hf_backup_report *r = arg;
-	uint64_t files = get(&r->figures->total_files), bytes = get(&r->figures->total_bytes);
+	uint64_t files = hf_count(&r->figures->total_files),
+		 bytes = hf_count(&r->figures->total_bytes);
 	struct hf_backup_item item = {.duration_s = duration_s, .data_size = bytes};
 
 	if (r->cli->global.is_json && hf_out_level(r->cli->out) >= 2)
@@ -398,20 +354,20 @@ finish_json(struct hf_backup_report *r, const struct hf_backup_result *result, b
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	add_str(&o, "message_type", "summary");
-	add_u64(&o, "files_new", s->files_new);
-	add_u64(&o, "files_changed", s->files_changed);
-	add_u64(&o, "files_unmodified", s->files_unmodified);
-	add_u64(&o, "dirs_new", s->dirs_new);
-	add_u64(&o, "dirs_changed", s->dirs_changed);
-	add_u64(&o, "dirs_unmodified", s->dirs_unmodified);
-	add_u64(&o, "data_blobs", s->data_blobs);
-	add_u64(&o, "tree_blobs", s->tree_blobs);
-	add_u64(&o, "data_added", s->data_added);
-	add_u64(&o, "data_added_packed", s->data_added_packed);
-	add_u64(&o, "total_files_processed", s->total_files_processed);
-	add_u64(&o, "total_bytes_processed", s->total_bytes_processed);
-	add_double(&o, "total_duration", seconds_between(&s->backup_start, &s->backup_end));
+	hf_msg_str(&o, "message_type", "summary");
+	hf_msg_u64(&o, "files_new", s->files_new);
+	hf_msg_u64(&o, "files_changed", s->files_changed);
+	hf_msg_u64(&o, "files_unmodified", s->files_unmodified);
+	hf_msg_u64(&o, "dirs_new", s->dirs_new);
+	hf_msg_u64(&o, "dirs_changed", s->dirs_changed);
+	hf_msg_u64(&o, "dirs_unmodified", s->dirs_unmodified);
+	hf_msg_u64(&o, "data_blobs", s->data_blobs);
+	hf_msg_u64(&o, "tree_blobs", s->tree_blobs);
+	hf_msg_u64(&o, "data_added", s->data_added);
+	hf_msg_u64(&o, "data_added_packed", s->data_added_packed);
+	hf_msg_u64(&o, "total_files_processed", s->total_files_processed);
+	hf_msg_u64(&o, "total_bytes_processed", s->total_bytes_processed);
+	hf_msg_double(&o, "total_duration", seconds_between(&s->backup_start, &s->backup_end));
 	hf_jout_key(&o, "backup_start");
 	hf_jout_time(&o, &s->backup_start);
 	hf_jout_key(&o, "backup_end");

@@ -168,6 +168,12 @@ set_levels(struct hf_cli *cli)
 	return NULL;
 }
 
+static const char *
+get_env(const void *arg, const char *name)
+{
+	return hf_env_get(arg, name);
+}
+
 static struct hf_err *
 run(struct hf_cli *cli, int argc, char **argv)
 {
@@ -200,7 +206,7 @@ run(struct hf_cli *cli, int argc, char **argv)
 		return NULL;
 	}
 	if (e == NULL)
-		e = hf_opt_env(tables, 2, hf_env_get);
+		e = hf_opt_env(tables, 2, get_env, cli->env);
 	if (e == NULL)
 		e = set_levels(cli);
 	if (e == NULL) {

@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The environment. Every variable RESTIC_X that restic knows works here as RESTIC_X and as
- * HOLDFAST_X, and the latter wins. Passwords are taken out of the environment before anything else
- * happens, so that neither /proc nor a child process shows them.
+ * HOLDFAST_X, and the latter wins: over RESTIC_X, and where variables exclude each other, such as
+ * PASSWORD, PASSWORD_FILE and PASSWORD_COMMAND, over all of these with RESTIC_. Passwords, also
+ * those passed over, are taken out of the environment before anything else happens, so that neither
+ * /proc nor a child process shows them.
  */
 #ifndef HF_CLI_ENV_H
 #define HF_CLI_ENV_H
 
 #include "base/secret.h"
-
-/* HOLDFAST_`name` if it is set and not empty, else RESTIC_`name`, else NULL. */
-const char *hf_env_get(const char *name);
-
-/*
- * The working folder as the user sees it: $PWD if that is true, else what the kernel says. The
- * caller frees it. NULL: there is none.
- */
-char *hf_env_cwd(void);
 
 struct hf_env;
 
@@ -28,7 +21,19 @@ struct hf_env *hf_env_take(void);
 void hf_env_free(struct hf_env *env); /* wipes them */
 HF_AUTOPTR(hf_env)
 
+/*
+ * HOLDFAST_`name` if it is set and not empty, else RESTIC_`name` unless it is passed over, else
+ * NULL. Does not find the passwords, which are no longer there.
+ */
+const char *hf_env_get(const struct hf_env *env, const char *name);
+
 /* The password that stood in variable `name` ("PASSWORD", "FROM_PASSWORD", …), or NULL. */
 const struct hf_secret *hf_env_secret(const struct hf_env *env, const char *name);
+
+/*
+ * The working folder as the user sees it: $PWD if that is true, else what the kernel says. The
+ * caller frees it. NULL: there is none.
+ */
+char *hf_env_cwd(void);
 
 #endif

@@ -475,7 +475,8 @@ hf_opt_parse(const struct hf_opts *tables, size_t n_tables, int argc, char *cons
 }
 
 struct hf_err *
-hf_opt_env(const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get)
+hf_opt_env(
+	const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get, const void *arg)
 {
 	for (size_t t = 0; t < n_tables; t++) {
 		for (size_t i = 0; i < tables[t].n; i++) {
@@ -484,7 +485,7 @@ hf_opt_env(const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get)
 
 			if (o->env == NULL || tables[t].given[i])
 				continue;
-			value = get(o->env);
+			value = get(arg, o->env);
 			if (value == NULL || *value == '\0')
 				continue;
 			HF_TRY(hf_err_in(set_value(o, tables[t].into, value),

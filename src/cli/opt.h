@@ -86,8 +86,8 @@ struct hf_args {
 
 void hf_args_clear(struct hf_args *a);
 
-/* Where the values of the environment come from; hf_env_get() in the program. */
-typedef const char *hf_opt_getenv_fn(const char *name);
+/* Where the values of the environment come from; hf_env_get() in the program, `arg` its own. */
+typedef const char *hf_opt_getenv_fn(const void *arg, const char *name);
 
 /* Called once for every deprecated option that is used. */
 typedef void hf_opt_note_fn(void *arg, const char *text);
@@ -110,8 +110,8 @@ struct hf_err *hf_opt_parse(const struct hf_opts *tables, size_t n_tables, int a
  * Fills what the command line left out from the environment. An empty variable is an absent one.
  * HF_EINVAL: the value makes no sense for the option; the text names the variable.
  */
-struct hf_err *hf_opt_env(
-	const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get) HF_MUST;
+struct hf_err *hf_opt_env(const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get,
+	const void *arg) HF_MUST;
 
 /* Frees the strings and lists that the options own. */
 void hf_opt_clear(const struct hf_opts *opts);

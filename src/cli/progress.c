@@ -22,9 +22,9 @@ struct hf_progress {
 
 /* Positive numbers of frames per second only; more than 60 are 60. */
 static double
-frames_per_second(void)
+frames_per_second(const struct hf_cli *cli)
 {
-	const char *text = hf_env_get("PROGRESS_FPS");
+	const char *text = hf_env_get(cli->env, "PROGRESS_FPS");
 	char *end;
 	double fps;
 
@@ -39,7 +39,7 @@ frames_per_second(void)
 static double
 choose_interval(const struct hf_cli *cli)
 {
-	double fps = frames_per_second();
+	double fps = frames_per_second(cli);
 
 	if (fps > 0)
 		return 1 / fps;
@@ -163,8 +163,8 @@ hf_progress_show(struct hf_cli *cli, struct hf_str text)
 static size_t
 bar_text(const struct hf_bar *bar, double seconds, char *out, size_t size)
 {
-	uint64_t value = atomic_load_explicit(bar->value, memory_order_relaxed);
-	uint64_t max = atomic_load_explicit(bar->max, memory_order_relaxed);
+	uint64_t value = hf_count(bar->value);
+	uint64_t max = hf_count(bar->max);
 	struct hf_text time = hf_format_seconds((uint64_t)seconds);
 	int n;
 

@@ -15,6 +15,13 @@
 
 struct hf_progress;
 
+/* One of those counters. */
+static inline uint64_t
+hf_count(const atomic_uint_fast64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
 /* Called on the progress thread. `seconds` have passed since the start. */
 typedef void hf_progress_fn(void *arg, double seconds);
 

@@ -5,14 +5,9 @@
 #include <inttypes.h>
 
 #include "cli/format.h"
+#include "cli/message.h"
 
 enum { MAX_TEXT = 1 << 20 };
-
-static uint64_t
-get(const atomic_uint_fast64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
 
 /* One reading of all counters. */
 struct figures {
@@ -24,30 +19,14 @@ static struct figures
 read_figures(const struct hf_restore_progress *p)
 {
 	return (struct figures){
-		.total_files = get(&p->total_files),
-		.restored = get(&p->files_restored),
-		.skipped = get(&p->files_skipped),
-		.deleted = get(&p->files_deleted),
-		.total_bytes = get(&p->total_bytes),
-		.bytes = get(&p->bytes_restored),
-		.skipped_bytes = get(&p->bytes_skipped),
+		.total_files = hf_count(&p->total_files),
+		.restored = hf_count(&p->files_restored),
+		.skipped = hf_count(&p->files_skipped),
+		.deleted = hf_count(&p->files_deleted),
+		.total_bytes = hf_count(&p->total_bytes),
+		.bytes = hf_count(&p->bytes_restored),
+		.skipped_bytes = hf_count(&p->bytes_skipped),
 	};
-}
-
-static void
-add_str(struct hf_jout *o, const char *key, const char *s)
-{
-	hf_jout_key(o, key);
-	hf_jout_str(o, hf_str(s));
-}
-
-static void
-add_nonzero(struct hf_jout *o, const char *key, uint64_t v)
-{
-	if (v == 0)
-		return;
-	hf_jout_key(o, key);
-	hf_jout_u64(o, v);
 }
 
 static void
@@ -58,20 +37,18 @@ print_json(struct hf_restore_report *r, double seconds, bool is_summary)
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	add_str(&o, "message_type", is_summary ? "summary" : "status");
-	add_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
-	if (!is_summary) {
-		hf_jout_key(&o, "percent_done");
-		hf_jout_double(
-			&o, f.total_bytes > 0 ? (double)f.bytes / (double)f.total_bytes : 0);
-	}
-	add_nonzero(&o, "total_files", f.total_files);
-	add_nonzero(&o, "files_restored", f.restored);
-	add_nonzero(&o, "files_skipped", f.skipped);
-	add_nonzero(&o, "files_deleted", f.deleted);
-	add_nonzero(&o, "total_bytes", f.total_bytes);
-	add_nonzero(&o, "bytes_restored", f.bytes);
-	add_nonzero(&o, "bytes_skipped", f.skipped_bytes);
+	hf_msg_str(&o, "message_type", is_summary ? "summary" : "status");
+	hf_msg_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
+	if (!is_summary)
+		hf_msg_double(&o, "percent_done",
+			f.total_bytes > 0 ? (double)f.bytes / (double)f.total_bytes : 0);
+	hf_msg_nonzero(&o, "total_files", f.total_files);
+	hf_msg_nonzero(&o, "files_restored", f.restored);
+	hf_msg_nonzero(&o, "files_skipped", f.skipped);
+	hf_msg_nonzero(&o, "files_deleted", f.deleted);
+	hf_msg_nonzero(&o, "total_bytes", f.total_bytes);
+	hf_msg_nonzero(&o, "bytes_restored", f.bytes);
+	hf_msg_nonzero(&o, "bytes_skipped", f.skipped_bytes);
 	hf_jout_object_end(&o);
 	hf_out_json(r->cli->out, &json);
 }
@@ -153,8 +130,6 @@ static void
 on_error(void *arg, const char *path, const struct hf_err *e)
 {
 	struct hf_restore_report *r = arg;
-	hf_auto(hf_buf) json = HF_BUF_MAX(MAX_TEXT);
-	struct hf_jout o = {.buf = &json};
 	hf_autofree char *shown = NULL;
 
 	if (!r->cli->global.is_json) {
@@ -162,16 +137,7 @@ on_error(void *arg, const char *path, const struct hf_err *e)
 		hf_say_err(r->cli->out, "ignoring error for %s: %s", shown, hf_err_text(e));
 		return;
 	}
-	hf_jout_object(&o);
-	add_str(&o, "message_type", "error");
-	hf_jout_key(&o, "error");
-	hf_jout_object(&o);
-	add_str(&o, "message", hf_err_text(e));
-	hf_jout_object_end(&o);
-	add_str(&o, "during", "restore");
-	add_str(&o, "item", path);
-	hf_jout_object_end(&o);
-	hf_err_json(r->cli->out, &json);
+	hf_msg_error(r->cli, "restore", path, e);
 }
 
 static void
@@ -207,11 +173,10 @@ on_item(void *arg, enum hf_restore_action action, const char *path, uint64_t siz
 		return;
 	}
 	hf_jout_object(&o);
-	add_str(&o, "message_type", "verbose_status");
-	add_str(&o, "action", words[action]);
-	add_str(&o, "item", path);
-	hf_jout_key(&o, "size");
-	hf_jout_u64(&o, size);
+	hf_msg_str(&o, "message_type", "verbose_status");
+	hf_msg_str(&o, "action", words[action]);
+	hf_msg_str(&o, "item", path);
+	hf_msg_u64(&o, "size", size);
 	hf_jout_object_end(&o);
 	hf_out_json(r->cli->out, &json);
 }

@@ -203,6 +203,10 @@ file_release(struct worker *w, struct file *f)
 {
 	if (atomic_fetch_sub(&f->left, 1) != 1)
 		return NULL;
+	if (atomic_load(&f->is_void)) {
+		file_free(f);
+		return NULL;
+	}
 	struct file_job *job = hf_steal(f->job);
 	struct hf_backup_item item = {
 		.duration_s = hf_clock() - f->start,
@@ -222,11 +226,14 @@ file_release(struct worker *w, struct file *f)
 	return e;
 }
 
-/* When the run fails: nothing more comes of the file. */
+/* When the run fails: nothing more comes of the file, whoever lets go of it last. */
 void
 file_drop(struct file *f)
 {
-	if (f != NULL && atomic_fetch_sub(&f->left, 1) == 1)
+	if (f == NULL)
+		return;
+	atomic_store(&f->is_void, true);
+	if (atomic_fetch_sub(&f->left, 1) == 1)
 		file_free(f);
 }
 

@@ -89,7 +89,8 @@ struct file {
 	uint64_t size; /* bytes read; set, as `node` is, when all is */
 	char *node;    /* JSON up to the list of chunks */
 	size_t node_len;
-	atomic_bool is_bad; /* reading failed: nothing comes of it */
+	atomic_bool is_bad;  /* reading failed: nothing comes of it */
+	atomic_bool is_void; /* the run has failed while it was under way: nor of its folder */
 	pthread_mutex_t lock;
 	struct hf_buf ids; /* struct hf_id by number of the chunk; guarded by lock */
 };

@@ -159,8 +159,13 @@ look_at(struct looking *k, const struct hf_id *id)
 	hf_auto(hf_lock_info) other = {0};
 
 	HF_TRY(hf_lock_load(k->l->repo, id, &other));
-	if (other.is_ours && strcmp(other.holder, k->l->info.holder) == 0)
-		return NULL; /* of another life of ours: adopted */
+	/* Of the process whose lease this one has adopted: a file that it did not live to delete. */
+	if (other.is_ours && strcmp(other.holder, k->l->info.holder) == 0) {
+		pthread_mutex_lock(&k->l->lock);
+		hf_buf_add(&k->l->names, id, sizeof *id);
+		pthread_mutex_unlock(&k->l->lock);
+		return NULL;
+	}
 	if (!k->is_rival(&k->l->info, &other)) {
 		remember(k->l, id);
 		return NULL;

@@ -66,17 +66,16 @@ struct hf_err *
 hf_store_pass(struct hf_store *s, const struct hf_name *name, bool is_del, size_t size)
 {
 	struct hf_change change = {*name, is_del, size, s->within_s};
+	struct hf_gate *gate = name->kind == HF_LOCK ? NULL : atomic_load(&s->gate);
 
-	if (s->gate == NULL || name->kind == HF_LOCK)
-		return NULL;
-	return s->gate->pass(s->gate, &change);
+	return gate != NULL ? gate->pass(gate, &change) : NULL;
 }
 
 void
 hf_store_set_gate(struct hf_store *s, struct hf_gate *gate)
 {
 	for (; s != NULL; s = s->inner)
-		s->gate = gate;
+		atomic_store(&s->gate, gate);
 }
 
 static struct hf_err *

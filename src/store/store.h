@@ -14,6 +14,8 @@
 #ifndef HF_STORE_STORE_H
 #define HF_STORE_STORE_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/id.h"
 
@@ -182,7 +184,7 @@ struct hf_store {
 	bool lists_at_once;
 	bool can_hold;
 	double within_s; /* longest that a change can take between its last look and its end */
-	struct hf_gate *gate;   /* borrowed, or NULL */
+	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner; /* what a wrapper wraps, or NULL */
 };
 

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 
+import repos
 import tap
 
 CLEAN = {k: "" for k in os.environ if k.startswith(("RESTIC_", "HOLDFAST_"))}
@@ -150,6 +151,48 @@ def flag_beats_holdfast_beats_restic(tmp):
     tap.eq(which("-r", c, RESTIC_REPOSITORY=a, HOLDFAST_REPOSITORY=b), ids["c"])
     (tmp / "where").write_text(f"  {a}\n")
     tap.eq(which(RESTIC_REPOSITORY_FILE=str(tmp / "where")), ids["a"])
+
+
+@tap.test
+def a_holdfast_variable_beats_all_restic_variables_of_its_kind(tmp):
+    repo = str(repos.quick(tmp / "repo"))
+    (tmp / "where").write_text(repo)
+    (tmp / "pw").write_text(repos.PASSWORD)
+    (tmp / "pw").chmod(0o600)
+    places = {"REPOSITORY": repo, "REPOSITORY_FILE": str(tmp / "where")}
+    passwords = {"PASSWORD": repos.PASSWORD, "PASSWORD_FILE": str(tmp / "pw"),
+                 "PASSWORD_COMMAND": f"echo {repos.PASSWORD}"}
+    every = {**places, **passwords}
+
+    def opens(*names, check=0, **env):
+        env.update({f"HOLDFAST_{n}": every[n] for n in names})
+        return run("cat", "config", env=env, check=check).stderr
+
+    wrong = {f"RESTIC_{n}": "/no/such" for n in every}
+    for place in places:
+        for password in passwords:
+            opens(place, password, **wrong)
+    # Of its kind only, and an empty one is none.
+    for password in passwords:
+        opens("REPOSITORY", **{f"RESTIC_{password}": every[password], "HOLDFAST_PASSWORD": ""})
+    # Two of HOLDFAST_ are as two of RESTIC_.
+    tap.contains(opens(*places, "PASSWORD", check=1), "mutually exclusive")
+    tap.contains(opens("REPOSITORY", *passwords, check=1), "mutually exclusive")
+
+    # The source repository has two sets of names, which exclude each other.
+    sets = ("FROM_{}", "{}2")
+    wrong = {f"RESTIC_{form.format(n)}": "/no/such" for n in every for form in sets}
+    for ours, theirs in (sets, sets[::-1]):
+        for n, password in enumerate(passwords):
+            place = list(places)[n % 2]
+            run("init", "-q", "--copy-chunker-params", "-r", tmp / ours.format(password), env={
+                **wrong, "RESTIC_PASSWORD": "pw",
+                f"HOLDFAST_{ours.format(place)}": every[place],
+                f"HOLDFAST_{ours.format(password)}": every[password]})
+        one = {f"HOLDFAST_{ours.format('REPOSITORY')}": repo,
+               f"HOLDFAST_{theirs.format('REPOSITORY')}": repo}
+        r = run("init", "--copy-chunker-params", "-r", tmp / "two", env=one, check=1)
+        tap.contains(r.stderr, "mutually exclusive")
 
 
 @tap.test
@@ -305,6 +348,12 @@ def children_do_not_inherit_passwords(tmp):
              "RESTIC_FROM_PASSWORD": "geheim", "RESTIC_REST_PASSWORD": "geheim"})
     text = (tmp / "env").read_text()
     tap.contains(text, "RESTIC_REPOSITORY")
+    tap.ok("geheim" not in text, text)
+    # Nor one that does not count because of another variable.
+    run("cat", "config", env={"RESTIC_REPOSITORY": str(tmp / "repo"), "RESTIC_PASSWORD": "geheim",
+                              "HOLDFAST_PASSWORD_COMMAND": str(script)})
+    text = (tmp / "env").read_text()
+    tap.contains(text, "HOLDFAST_PASSWORD_COMMAND")
     tap.ok("geheim" not in text, text)
     # Nor does /proc show them while the program runs.
     p = popen("backup", "--stdin", env={**env, "HOLDFAST_PASSWORD": "pw"},

@@ -12,6 +12,7 @@
 
 #include "base/io.h"
 #include "codec/sha256.h"
+#include "engine/backup_i.h"
 #include "harness/test.h"
 #include "repo/tree.h"
 #include "store/fault.h"
@@ -395,6 +396,52 @@ TEST(backup_stops_when_told)
 				  .targets = &target, .n_targets = 1, .stop = &stop}),
 		HF_ECANCELED);
 	CHECK(hf_id_is_zero(&b->result.snapshot));
+}
+
+/*
+ * The reader of a long file has failed while another thread saves a chunk of it, which is then the
+ * last to let go. No node may come of what there is, nor a tree of its folder.
+ */
+TEST(backup_completes_no_file_that_was_dropped)
+{
+	static const struct hf_id none;
+	hf_autoptr(bed) bed = bed_new(NULL);
+	struct hf_backup_options o = {0};
+	struct hf_backup_events ev = {0};
+	struct backup b = {.repo = bed->repo,
+		.ix = bed->ix,
+		.o = &o,
+		.ev = &ev,
+		.progress = &bed->progress,
+		.chunks_tail = &b.chunks};
+	struct dir *d = dir_new(NULL, 0, hf_str(""));
+	struct file *f = hf_new(struct file);
+	struct chunk *c = chunk_new();
+	struct entry entry;
+
+	pthread_mutex_init(&b.lock, NULL);
+	REQUIRE_OK(hf_saver_new(bed->repo, bed->ix, &(struct hf_saver_options){0}, &b.saver));
+	f->job = file_job_new(d, dir_add_place(d), hf_str("long"));
+	f->ids = DIR_BUF;
+	hf_buf_add(&f->ids, &none, sizeof none);
+	pthread_mutex_init(&f->lock, NULL);
+	atomic_init(&f->left, 2);
+	c->file = f;
+	c->len = 1;
+	c->p[0] = 'x';
+	push_chunk(&b, c);
+
+	file_drop(f);
+	REQUIRE_OK(work_loop(&b));
+	REQUIRE_EQ(d->entries.len, sizeof entry);
+	memcpy(&entry, d->entries.p, sizeof entry);
+	CHECK_EQ(entry.len, 0);
+	CHECK(atomic_load(&d->is_void));
+
+	dir_drop(d);
+	chunk_free(b.spares);
+	hf_saver_free(b.saver);
+	pthread_mutex_destroy(&b.lock);
 }
 
 TEST(backup_from_a_pipe)

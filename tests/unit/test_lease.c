@@ -638,6 +638,14 @@ TEST(a_lease_goes_on_in_another_process)
 	snprintf(holder, sizeof holder, "%s", hf_lease_holder(dead));
 	REQUIRE_EQ(count_locks(repo, &o.adopt_id), 1);
 	o.adopt_holder = holder;
+	/* It died after it had put the next one, and before it saw both. */
+	hf_auto(hf_lock_info) next = {0};
+	hf_auto(hf_buf) json = HF_BUF_MAX(1 << 16);
+	REQUIRE_OK(hf_lock_load(repo, &o.adopt_id, &next));
+	next.seq++;
+	hf_lock_write(&json, &next);
+	hf_buf_add(&json, "", 1);
+	plant(repo, (const char *)json.p);
 	REQUIRE_OK(hf_lease_acquire(repo, &o, &l));
 	CHECK_STR(hf_lease_holder(l), holder);
 	CHECK_EQ(count_locks(repo, NULL), 1);

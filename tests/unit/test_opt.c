@@ -254,11 +254,12 @@ TEST(words_have_synonyms)
 }
 
 static const char *
-fake_env(const char *name)
+fake_env(const void *arg, const char *name)
 {
 	static const char *const env[][2] = {{"REPOSITORY", "from-env"}, {"JOBS", "7"},
 		{"TAG", "e"}, {"MODE", "max"}, {"JSON", ""}};
 
+	(void)arg;
 	for (size_t i = 0; i < sizeof env / sizeof env[0]; i++)
 		if (strcmp(env[i][0], name) == 0)
 			return env[i][1];
@@ -266,8 +267,9 @@ fake_env(const char *name)
 }
 
 static const char *
-bad_env(const char *name)
+bad_env(const void *arg, const char *name)
 {
+	(void)arg;
 	return strcmp(name, "MODE") == 0 ? "fast" : NULL;
 }
 
@@ -277,7 +279,7 @@ TEST(flag_beats_environment_beats_default)
 
 	parse(&p, "--repo given --tag t");
 	CHECK_EQ(p.values.jobs, 2);
-	REQUIRE(hf_opt_env(&p.opts, 1, fake_env) == NULL);
+	REQUIRE(hf_opt_env(&p.opts, 1, fake_env, NULL) == NULL);
 	CHECK_STR(p.values.repo, "given");
 	REQUIRE_EQ(p.values.tags.len, 1);
 	CHECK_STR(p.values.tags.v[0], "t");
@@ -293,13 +295,13 @@ TEST(wrong_environment_is_an_error_unless_overruled)
 	struct parse p;
 
 	parse(&p, "");
-	p.e = hf_opt_env(&p.opts, 1, bad_env);
+	p.e = hf_opt_env(&p.opts, 1, bad_env, NULL);
 	REQUIRE(p.e != NULL);
 	CHECK_STR(hf_err_text(p.e),
 		"invalid value for RESTIC_MODE: \"fast\" is none of (auto|off=none|max)");
 	parse_clear(&p);
 	parse(&p, "--mode off");
-	CHECK(hf_opt_env(&p.opts, 1, bad_env) == NULL);
+	CHECK(hf_opt_env(&p.opts, 1, bad_env, NULL) == NULL);
 	parse_clear(&p);
 }
 
