@@ -2,6 +2,7 @@
 #include "base/proc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -87,6 +88,10 @@ hf_proc_life(const struct hf_proc *p, const struct hf_proc *self)
 	hf_autofd int fd = (int)syscall(SYS_pidfd_open, (pid_t)p->pid, 0);
 	if (fd < 0)
 		return errno == ESRCH ? HF_LIFE_DEAD : HF_LIFE_ALIVE;
+	/* It has ended, but nobody has asked for its exit code; in containers that lasts. */
+	struct pollfd ended = {.fd = fd, .events = POLLIN};
+	if (poll(&ended, 1, 0) == 1 && (ended.revents & POLLIN) != 0)
+		return HF_LIFE_DEAD;
 	if (p->start == 0 || p->timens != self->timens || !proc_is_ours(self))
 		return HF_LIFE_ALIVE;
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)p->pid);

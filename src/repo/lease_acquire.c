@@ -15,7 +15,7 @@
 enum {
 	READ_TRIES = 4,   /* for locks that cannot be read */
 	MOVED_TRIES = 20, /* for locks that vanish while they are read */
-	CLEAN_TRIES = 10, /* for locks of the dead that come again */
+	CLEAN_TRIES = 1000, /* for locks of the dead: one goes at each */
 };
 
 /* ---- words ---- */

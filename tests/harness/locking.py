@@ -17,6 +17,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -104,8 +105,12 @@ class Run:
     def stop(self):
         """Stops it as Ctrl-Z cannot, and sees to it that it has."""
         self.p.send_signal(signal.SIGSTOP)
+        self.is_in_state("T")
+
+    def is_in_state(self, letter):
+        """Waits for a state of proc(5)."""
         stat = pathlib.Path(f"/proc/{self.pid}/stat")
-        until("stopped", lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T")
+        until(f"state {letter}", lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == letter)
 
     def cont(self):
         self.p.send_signal(signal.SIGCONT)
@@ -183,7 +188,7 @@ def exclusive(program, repo, *options, gate=None, **kw):
     """
     before = set(repos.locks(repo))
     if _is_ours(program):
-        gate = gate or pathlib.Path(_state.name) / f"gate-{time.monotonic_ns()}"
+        gate = gate or f"{repo}-gate-{time.monotonic_ns()}"
         run = Held(program, repo, "delay@1+:get:index", *options, "check", gate=gate, **kw)
     else:
         run = Run(program, repo, *options, "check", **kw)
@@ -204,6 +209,31 @@ def _wait_for_lock(program, repo, run, before):
     tap.ok(run.p.poll() is None, f"ended with {run.p.poll()}:\n{run.stderr()}")
 
 
+# ---- where the kernel keeps no marks ----
+
+def own_mounts():
+    """Starts the test anew where mounts are seen by nobody else, and end with it."""
+    prefix = ["unshare", "--mount", "--propagation", "private"]
+    if os.geteuid() == 0 and "HF_TEST_MOUNTS" not in os.environ and works(*prefix, "true"):
+        os.environ["HF_TEST_MOUNTS"] = "1"
+        os.execvp(prefix[0], [*prefix, sys.executable, *sys.argv])
+
+
+@contextlib.contextmanager
+def ramfs(tmp):
+    """A folder on a file system that is not among those where marks are relied on."""
+    if "HF_TEST_MOUNTS" not in os.environ:
+        tap.skip("needs root and mount namespaces")
+    ram = pathlib.Path(tmp) / "ram"
+    ram.mkdir()
+    if subprocess.run(["mount", "-t", "ramfs", "ramfs", ram], capture_output=True).returncode != 0:
+        tap.skip("no ramfs here")
+    try:
+        yield ram
+    finally:
+        subprocess.run(["umount", "-l", ram], check=True)
+
+
 # ---- elsewhere: prefixes of a command ----
 
 def needs_root():
@@ -211,7 +241,7 @@ def needs_root():
         tap.skip("needs root")
 
 
-def _works(*argv):
+def works(*argv):
     return shutil.which(argv[0]) and subprocess.run(argv, capture_output=True).returncode == 0
 
 
@@ -220,7 +250,7 @@ def in_pid_namespace():
     prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if os.geteuid() != 0:
         prefix[1:1] = ["--user", "--map-root-user"]
-    if not _works(*prefix, "true"):
+    if not works(*prefix, "true"):
         tap.skip("no pid namespaces here")
     return [*prefix, "sh", "-c", '"$@"; exit $?', "sh"]
 
@@ -228,7 +258,7 @@ def in_pid_namespace():
 def in_time_namespace():
     prefix = ["unshare", "--time", "--boottime", "100000", "--fork", "--kill-child"]
     needs_root()
-    if not _works(*prefix, "true"):
+    if not works(*prefix, "true"):
         tap.skip("no time namespaces here")
     return prefix
 

@@ -11,10 +11,13 @@ LOCKS=long has more combinations, and waits that are longer than restic's half h
 """
 
 import concurrent.futures
+import functools
 import os
+import pathlib
 import random
 import shutil
 import signal
+import tempfile
 import threading
 import time
 
@@ -34,8 +37,9 @@ SLOW = ["--pack-size", "4"]
 class World:
     """A source; and a repository with garbage in it that the source would make use of."""
 
-    def __init__(self, tmp):
-        self.tmp = repos.memory(tmp)
+    def __init__(self):
+        self.tmp = repos.memory(pathlib.Path(tempfile.gettempdir()))
+        self.tmp.chmod(0o755)
         self.ours, self.theirs = repos.holdfast(), repos.restic("restic-new")
         self.source = self.tmp / "source"
         rng = random.Random(7)
@@ -45,16 +49,13 @@ class World:
         self.ours(self.base, "backup", ".", "--host", "gone", cwd=self.source)
         (self.source / "kept").write_bytes(rng.randbytes(1000))
         self.ours(self.base, "backup", "kept", "--host", "stays", cwd=self.source)
-        self.theirs(self.base, "forget", self.snapshots(self.base, "gone")[0])
-        self.kept = self.snapshots(self.base)
+        (gone,) = (s["id"] for s in self.theirs.json(self.base, "snapshots", "--host", "gone"))
+        self.theirs(self.base, "forget", gone)
+        self.kept = repos.files(self.base, "snapshots")
         for i in range(4):
             (self.source / f"new-{i}").write_bytes(rng.randbytes(2_500_000))
         self.wanted = self.read(self.source)
         self.n = 0
-
-    def snapshots(self, repo, host=None):
-        found = self.theirs.json(repo, "snapshots", "--no-lock", *(["--host", host] if host else []))
-        return [s["id"] for s in found]
 
     @staticmethod
     def read(top):
@@ -75,7 +76,7 @@ class World:
         """The backup says that it is there, and it is."""
         tap.eq(run.end(), 0, run.stderr())
         tap.eq(repos.locks(repo), [], "locks")
-        new = set(self.snapshots(repo)) - set(self.kept)
+        new = repos.files(repo, "snapshots") - self.kept
         tap.eq(len(new), 1, f"new snapshots\n{run.stderr()}")
         tap.contains(run.stdout(), f"snapshot {new.copy().pop()[:8]} saved")
         self.theirs(repo, "check", "--read-data")
@@ -92,8 +93,13 @@ class World:
         tap.eq(run.end(), 13, run.stderr())
         tap.contains(run.stderr(), LOST)
         tap.eq(repos.locks(repo), [], "locks")
-        tap.eq(sorted(self.snapshots(repo)), sorted(self.kept), "snapshots")
+        tap.eq(repos.files(repo, "snapshots"), self.kept, "snapshots")
         self.theirs(repo, "check", "--read-data")
+
+
+@functools.cache
+def world():
+    return World()
 
 
 # ---- how locks go ----
@@ -196,54 +202,53 @@ def told(text):
 
 @tap.test
 def deleted_by_hand(tmp):
-    w = World(tmp)
+    w = world()
     for where in WALKING, SNAPSHOT:
         told(loses(w, where, by_hand))
 
 
 @tap.test
 def unlocked_by_another_user(tmp):
-    w = World(tmp)
-    w.tmp.chmod(0o755)
+    w = world()
     told(loses(w, WALKING, lambda w, r: prune(w, r, nobody), *PLAIN))
 
 
 @tap.test
 def unlocked_in_another_pid_namespace(tmp):
-    w = World(tmp)
+    w = world()
     told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, container), *PLAIN))
 
 
 @tap.test
 def removed_and_pruned_while_walking(tmp):
-    w = World(tmp)
+    w = world()
     told(loses(w, WALKING, lambda w, r: prune(w, r, by_force)))
     told(loses(w, WALKING, lambda w, r: prune(w, r, by_force), *SCALE))
 
 
 @tap.test
 def removed_and_pruned_before_the_index(tmp):
-    w = World(tmp)
+    w = world()
     told(loses(w, INDEX, lambda w, r: prune(w, r, by_force)))
 
 
 @tap.test
 def removed_and_pruned_between_index_and_snapshot(tmp):
-    w = World(tmp)
+    w = world()
     told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, by_force, repos.restic("restic-0.14"))))
 
 
 @tap.test
 def removed_and_pruned_after_the_snapshot(tmp):
     """Prune sees the snapshot then, and the backup is whole as it is; to know that it must look."""
-    w = World(tmp)
+    w = world()
     told(loses(w, after_snapshot(w), lambda w, r: prune(w, r, by_force)))
 
 
 @tap.test
 def lost_when_all_has_been_looked_at(tmp):
     """The snapshot was validated: what happens to the lock now is no matter."""
-    w = World(tmp)
+    w = world()
 
     def take(w, repo):
         by_hand(w, repo)
@@ -263,7 +268,7 @@ def lost_when_all_has_been_looked_at(tmp):
 
 @tap.test
 def lost_three_times(tmp):
-    w = World(tmp)
+    w = world()
     repo = w.copy()
     seen = set()
 
@@ -283,7 +288,7 @@ def lost_three_times(tmp):
 @tap.test
 def lost_every_time(tmp):
     """It does not go on for ever, and says so."""
-    w = World(tmp)
+    w = world()
     repo = w.copy()
     with locking.Run(w.ours, repo, *SLOW, "-o", "fault.plan=delay@1+:300:put:snapshot", "backup", ".",
                      cwd=w.source) as run:
@@ -307,21 +312,35 @@ def lost_every_time(tmp):
 
 # ---- when nothing can be done twice ----
 
-def stdin_loses(w, take, *options):
+def pipe_ended(w, repo, run, data):
+    """All of it is there, or nothing and it is said; returns the exit code."""
+    if run.end() == 13:
+        w.is_refused(repo, run)
+        return 13
+    tap.eq(run.p.returncode, 0, run.stderr())
+    tap.eq(repos.locks(repo), [], "locks")
+    w.theirs(repo, "check", "--read-data")
+    tap.ok(w.theirs(repo, "dump", "latest", "stdin", text=False).stdout == data, "what is dumped differs")
+    return 0
+
+
+def pipe_loses(w, take, *options):
     repo = w.copy()
-    with locking.shared(w.ours, repo, *options, data=os.urandom(3 << 20)) as run:
+    data = os.urandom(12 << 20)
+    with locking.shared(w.ours, repo, *SLOW, *options, data=data) as run:
         take(w, repo, run)
         run.release()
-        w.is_refused(repo, run)
+        return pipe_ended(w, repo, run, data)
 
 
 @tap.test
 def a_pipe(tmp):
-    w = World(tmp)
-    stdin_loses(w, lambda w, r, run: by_hand(w, r))
-    stdin_loses(w, lambda w, r, run: prune(w, r, by_force))
-    # Noticed at once, by a refresh; the pipe is not read to its end for nothing.
-    stdin_loses(w, lambda w, r, run: (by_hand(w, r), run.says("lock.lost")), *SCALE)
+    """What came out of it may still be found in the packs that were made of it."""
+    w = world()
+    tap.eq(pipe_loses(w, lambda w, r, run: by_hand(w, r)), 0)
+    pipe_loses(w, lambda w, r, run: prune(w, r, by_force))
+    pipe_loses(w, lambda w, r, run: (by_hand(w, r), run.says("lock.lost")), *SCALE)
+    pipe_loses(w, lambda w, r, run: prune(w, r, by_force), *SCALE)
 
 
 def loses_as(w, code, plan, options, *args):
@@ -340,7 +359,7 @@ def loses_as(w, code, plan, options, *args):
 
 @tap.test
 def check(tmp):
-    w = World(tmp)
+    w = world()
     loses_as(w, 13, "delay@1+:get:index", SCALE, "check")
     # Before a refresh would have noticed.
     loses_as(w, 13, "delay@1+:get:index", [], "check")
@@ -348,10 +367,11 @@ def check(tmp):
 
 @tap.test
 def readers(tmp):
-    w = World(tmp)
+    w = world()
+    (kept,) = w.kept
     for options in SCALE, []:
-        loses_as(w, 13, "delay@1+:get:pack", options, "ls", w.kept[0])
-        loses_as(w, 13, "delay@1+:get:pack", options, "restore", w.kept[0], "--target", w.tmp / "restored")
+        loses_as(w, 13, "delay@1+:get:pack", options, "ls", kept)
+        loses_as(w, 13, "delay@1+:get:pack", options, "restore", kept, "--target", w.tmp / "restored")
     tap.eq(w.read(w.tmp / "restored")["kept"], w.wanted["kept"])
 
 
@@ -395,7 +415,7 @@ def stops(w, seconds, take):
     return run.stderr()
 
 
-def is_cut(w, take, is_well):
+def is_cut(w, take, is_lost):
     """The store fails, and comes back; the backup of a pipe has nothing to do with it meanwhile."""
     repo = w.copy()
     cut = w.tmp / f"{repo.name}-cut"
@@ -406,12 +426,10 @@ def is_cut(w, take, is_well):
         cut.unlink()
         run.p.stdin.write(b"more")
         run.release()
-        if not is_well:
-            return w.is_refused(repo, run)
-        tap.eq(run.end(), 0, run.stderr())
-        tap.eq(repos.locks(repo), [])
-        tap.eq(w.theirs(repo, "dump", "latest", "stdin").stdout, "more")
-    return None
+        code = pipe_ended(w, repo, run, b"more")
+    if not is_lost:
+        tap.eq(code, 0, run.stderr())
+    tap.eq("lock.lost" in run.stderr(), is_lost, run.stderr())
 
 
 def nothing(w, repo):
@@ -424,7 +442,7 @@ def steal(w, repo):
 
 @tap.test
 def cut_off_and_stopped(tmp):
-    w = World(tmp)
+    w = world()
     call = first_call_after_a_pack(w)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         runs = [
@@ -432,9 +450,9 @@ def cut_off_and_stopped(tmp):
             (pool.submit(stalls, w, call, steal), True),
             (pool.submit(stops, w, FENCE + 1, nothing), False),
             (pool.submit(stops, w, STALE + 2, steal), True),
-            (pool.submit(is_cut, w, nothing, True), None),
-            (pool.submit(is_cut, w, by_hand, False), None),
-            (pool.submit(is_cut, w, steal, False), None),
+            (pool.submit(is_cut, w, nothing, False), None),
+            (pool.submit(is_cut, w, by_hand, True), None),
+            (pool.submit(is_cut, w, steal, True), None),
         ]
         for future, is_lost in runs:
             text = future.result()
@@ -444,13 +462,8 @@ def cut_off_and_stopped(tmp):
 
 # ---- the long form ----
 
-@tap.test
 def all_ways_everywhere(tmp):
-    if not locking.IS_LONG:
-        tap.skip("LOCKS=long") if os.environ.get("LOCKS_SKIPS") else None
-        return
-    w = World(tmp)
-    w.tmp.chmod(0o755)
+    w = world()
     for where in WALKING, INDEX, SNAPSHOT, after_snapshot(w), LOOKED:
         for how in by_hand, by_force, nobody, container:
             for options in [], SCALE:
@@ -458,12 +471,9 @@ def all_ways_everywhere(tmp):
                     loses(w, where, lambda w, r: prune(w, r, how, repos.restic(name)), *PLAIN, *options)
 
 
-@tap.test
 def stopped_for_longer_than_half_an_hour(tmp):
     """restic's plain unlock takes a lock for stale then, on the same host and of a living process."""
-    if not locking.IS_LONG:
-        return
-    w = World(tmp)
+    w = world()
     plan, is_there = SNAPSHOT
     repo = w.copy()
     with w.held(repo, plan) as run:
@@ -477,5 +487,9 @@ def stopped_for_longer_than_half_an_hour(tmp):
         w.is_whole(repo, run)
     told(run.stderr())
 
+
+if locking.IS_LONG:
+    tap.test(all_ways_everywhere)
+    tap.test(stopped_for_longer_than_half_an_hour)
 
 tap.main()
