@@ -109,6 +109,9 @@ tell(struct front *f, enum hf_guard_event ev, enum hf_lease_state state)
 		front_say(f, "the command has not ended after %s and is killed",
 			hf_format_duration(f->guard.grace_s).s);
 		break;
+	case HF_GUARD_HAS_CUT_OFF:
+		front_say(f, "%s (%s); the command is killed", what, lost_reason(f));
+		break;
 	case HF_GUARD_HAS_IGNORED:
 		front_say(f, "Warning: %s (%s); the command runs on, as --on-lost=ignore says",
 			what, lost_reason(f));
@@ -213,6 +216,7 @@ front_new(struct hf_keeper_job *job, const struct hf_front_options *o)
 	f->guard.grace_s = job->grace_s;
 	f->guard.stop_timeout_s = job->stop_timeout_s;
 	f->guard.clocks = &hf_clocks_kernel;
+	f->guard.lease = &job->keep->lease;
 	f->guard.root = getpid();
 	return f;
 }

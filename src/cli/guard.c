@@ -108,15 +108,37 @@ hf_guard_end(struct hf_guard *g)
 	if (g->state == HF_GUARD_ENDING || g->state == HF_GUARD_KILLED)
 		return;
 	enter(g, HF_GUARD_ENDING);
+	g->ending_s = g->grace_s;
 	hf_guard_signal(g, SIGTERM);
 	hf_guard_signal(g, SIGCONT);
+}
+
+static enum hf_guard_event
+kill_now(struct hf_guard *g, enum hf_guard_event ev)
+{
+	enter(g, HF_GUARD_KILLED);
+	hf_guard_signal(g, SIGKILL);
+	return ev;
+}
+
+/* What is left of the grace, which begins at the fence. */
+static double
+grace_left(const struct hf_guard *g)
+{
+	double behind =
+		g->lease != NULL ? -(double)hf_lease_page_left(g->lease, g->clocks) / 1e9 : 0;
+
+	return behind > 0 ? g->grace_s - behind : g->grace_s;
 }
 
 static enum hf_guard_event
 cut_off(struct hf_guard *g)
 {
 	g->is_lost = true;
+	if (g->state == HF_GUARD_FROZEN || grace_left(g) <= 0)
+		return kill_now(g, HF_GUARD_HAS_CUT_OFF);
 	hf_guard_end(g);
+	g->ending_s = grace_left(g);
 	return HF_GUARD_HAS_TERMINATED;
 }
 
@@ -164,11 +186,9 @@ hf_guard_step(struct hf_guard *g, enum hf_lease_state lease)
 	case HF_GUARD_FROZEN:
 		return step_frozen(g, lease);
 	case HF_GUARD_ENDING:
-		if (seconds_in_state(g) < g->grace_s)
+		if (seconds_in_state(g) < g->ending_s)
 			return HF_GUARD_NOTHING;
-		enter(g, HF_GUARD_KILLED);
-		hf_guard_signal(g, SIGKILL);
-		return HF_GUARD_HAS_KILLED;
+		return kill_now(g, HF_GUARD_HAS_KILLED);
 	case HF_GUARD_KILLED:
 		hf_guard_signal(g, SIGKILL); /* those that were born meanwhile */
 		return HF_GUARD_NOTHING;

@@ -3,8 +3,12 @@
  * What is done to a command when the lock that it runs under is in doubt:
  *
  *	RUNNING --(stop: FENCED)--> FROZEN --(HELD again)--> RUNNING
- *	   |                           |
- *	   '--(LOST; term: FENCED)-----+--> ENDING (TERM, CONT) --grace--> KILLED (again and again)
+ *	   |                           '--(LOST)--> KILLED (again and again)
+ *	   '--(LOST; term: FENCED)--> ENDING (TERM, CONT) --grace--> KILLED
+ *
+ * Who was frozen never runs again without a lock: to be ended in order it would have to write
+ * (model/withlock.pml, THAW). The grace is over at the latest one grace behind the fence, also when
+ * the host slept meanwhile (LATE).
  *
  * The front process does this, and the keeper when the front cannot. All processes of the command
  * are meant, also those that left its process group. A process that is frozen writes nothing; one
@@ -32,14 +36,16 @@ enum hf_guard_event {
 	HF_GUARD_HAS_FROZEN,
 	HF_GUARD_HAS_THAWED,
 	HF_GUARD_HAS_TERMINATED, /* TERM was sent, because of the lock */
-	HF_GUARD_HAS_KILLED,
-	HF_GUARD_HAS_IGNORED, /* FENCED or LOST, and nothing is done about it */
+	HF_GUARD_HAS_KILLED,     /* it did not end */
+	HF_GUARD_HAS_CUT_OFF,    /* KILL was sent, because of the lock */
+	HF_GUARD_HAS_IGNORED,    /* FENCED or LOST, and nothing is done about it */
 };
 
 struct hf_guard {
 	enum hf_on_lost on_lost;
 	double grace_s, stop_timeout_s;
 	const struct hf_clocks *clocks;
+	const struct hf_lease_page *lease; /* or NULL: nothing shortens the grace */
 
 	/* Whom it is about. */
 	pid_t root, except; /* as in hf_relatives_find() */
@@ -52,6 +58,7 @@ struct hf_guard {
 	bool job_stopped;  /* the user stopped the command: thawing leaves it so */
 	bool has_reported; /* ignore: said once */
 	int64_t since;     /* of the state, boot clock */
+	double ending_s;   /* how long ENDING may take */
 
 	struct hf_relatives seen;
 	struct hf_relatives frozen; /* stopped by us, beyond the group */

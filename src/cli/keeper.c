@@ -378,6 +378,7 @@ be_keeper(const struct hf_keeper_job *job, bool adopts, pid_t front, int sock)
 		.grace_s = job->grace_s,
 		.stop_timeout_s = job->stop_timeout_s,
 		.clocks = &hf_clocks_kernel,
+		.lease = &job->keep->lease,
 		.root = front,
 		.except = getpid()};
 	/* All that the front reads is blocked here too, for good: HUP, INT, QUIT, TSTP ... */

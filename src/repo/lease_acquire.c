@@ -13,8 +13,8 @@
 #include "repo/lease_i.h"
 
 enum {
-	READ_TRIES = 4,   /* for locks that cannot be read */
-	MOVED_TRIES = 20, /* for locks that vanish while they are read */
+	READ_TRIES = 4,     /* for locks that cannot be read */
+	MOVED_TRIES = 20,   /* for locks that vanish while they are read */
 	CLEAN_TRIES = 1000, /* for locks of the dead: one goes at each */
 };
 

@@ -185,7 +185,7 @@ struct hf_store {
 	bool can_hold;
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
-	struct hf_store *inner; /* what a wrapper wraps, or NULL */
+	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
 };
 
 #define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
