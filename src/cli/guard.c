@@ -92,10 +92,11 @@ hf_guard_thaw(struct hf_guard *g)
 void
 hf_guard_signal(struct hf_guard *g, int sig)
 {
+	/* Found first: when their parents end, they are handed up past who is just looking. */
+	hf_guard_look(g);
 	/* Below a dead front the group may be gone, and its number somebody else's. */
 	if (g->group > 0 && g->mark == NULL)
 		kill(-g->group, sig);
-	hf_guard_look(g);
 	for (size_t i = 0; i < g->seen.len; i++)
 		if (!g->seen.v[i].is_zombie &&
 			(g->mark != NULL || g->seen.v[i].group != g->group))

@@ -389,6 +389,8 @@ be_keeper(const struct hf_keeper_job *job, bool adopts, pid_t front, int sock)
 	if (pthread_create(&worker, NULL, work, k) != 0)
 		_exit(1);
 	watch(k, signals);
+	if (phase_of(k) == HF_KEEP_DONE) /* else it hangs */
+		pthread_join(worker, NULL);
 	_exit(0);
 }
 

@@ -99,11 +99,24 @@ guard_new(enum hf_on_lost on_lost, pid_t group, double grace_s)
 	return g;
 }
 
+/* All have ended, or will. */
 static void
 reap_all(void)
 {
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		continue;
+}
+
+static void
+kill_all(struct hf_guard *g)
+{
+	do {
+		hf_guard_signal(g, SIGKILL);
+		pause_ms(1);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			continue;
+	} while (hf_guard_look(g) > 0);
+	reap_all();
 }
 
 TEST(finds_all_that_came_out_of_a_process)
@@ -134,8 +147,7 @@ TEST(finds_all_that_came_out_of_a_process)
 		leader, hf_relative_start(leader) + 1, "HOLDFAST_HOLDER=nobody", &g->seen);
 	CHECK_EQ(hf_relatives_alive(&g->seen), 0);
 	g->except = 0;
-	hf_guard_signal(g, SIGKILL);
-	reap_all();
+	kill_all(g);
 	CHECK_EQ(hf_guard_look(g), 0);
 	free(g);
 }
@@ -155,8 +167,7 @@ TEST(stops_and_continues_all)
 	CHECK_EQ(hf_guard_step(g, HF_LEASE_HELD), HF_GUARD_HAS_THAWED);
 	check_runs(true);
 	CHECK(!g->is_lost);
-	hf_guard_signal(g, SIGKILL);
-	reap_all();
+	kill_all(g);
 	free(g);
 }
 
@@ -179,8 +190,7 @@ TEST(leaves_stopped_what_the_user_had_stopped)
 		pause_ms(1);
 	CHECK_EQ(counts[MEMBER], member);
 	CHECK_EQ(counts[STRAY], stray);
-	hf_guard_signal(g, SIGKILL);
-	reap_all();
+	kill_all(g);
 	free(g);
 }
 
@@ -195,8 +205,11 @@ TEST(ends_them_with_a_grace)
 	check_runs(true); /* TERM is ignored, and they were continued to hear it */
 	while (hf_guard_step(g, HF_LEASE_LOST) != HF_GUARD_HAS_KILLED)
 		pause_ms(5);
+	while (hf_guard_look(g) > 0) {
+		CHECK_EQ(hf_guard_step(g, HF_LEASE_LOST), HF_GUARD_NOTHING);
+		pause_ms(5);
+	}
 	reap_all();
-	CHECK_EQ(hf_guard_look(g), 0);
 	free(g);
 }
 
@@ -214,7 +227,11 @@ TEST(does_what_it_is_told_about_a_loss)
 	g->is_lost = false;
 	g->on_lost = HF_ON_LOST_TERM;
 	CHECK_EQ(hf_guard_step(g, HF_LEASE_FENCED), HF_GUARD_HAS_TERMINATED);
-	reap_all(); /* they do not ignore it */
+	while (hf_guard_look(g) > 0) {
+		hf_guard_step(g, HF_LEASE_LOST);
+		pause_ms(5);
+	}
+	reap_all();
 	free(g);
 }
 
@@ -231,7 +248,6 @@ TEST(a_number_that_was_given_away_is_not_signalled)
 		CHECK(!hf_relative_signal(&other, SIGKILL));
 	}
 	check_runs(true);
-	hf_guard_signal(g, SIGKILL);
-	reap_all();
+	kill_all(g);
 	free(g);
 }
