@@ -11,6 +11,7 @@
 Nothing here sleeps for long and hopes: what is waited for is polled, until PATIENCE is over.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 import repos
 import tap
@@ -44,6 +46,24 @@ def until(what, fn, seconds=None):
         if time.monotonic() >= end:
             raise AssertionError(f"in vain waited for: {what}")
         time.sleep(0.005)
+
+
+def together(parts, at_once=8):
+    """Runs functions at the same time, since most of them wait; `parts` are (name, function, arguments...).
+
+    Returns what they returned; fails with all that failed.
+    """
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        runs = [(name, pool.submit(fn, *args)) for name, fn, *args in parts]
+    wrong = []
+    for name, run in runs:
+        e = run.exception()
+        if isinstance(e, tap.Skip):
+            raise e
+        if e:
+            wrong.append(f"{name}:\n" + "".join(traceback.format_exception(e)))
+    tap.ok(not wrong, "\n".join(wrong))
+    return [run.result() for _, run in runs]
 
 
 def scale(factor):

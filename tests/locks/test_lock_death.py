@@ -20,7 +20,7 @@ import repos
 import tap
 
 RUNS = 400 if locking.IS_LONG else 24  # of strace
-AT_ONCE = 4
+AT_ONCE = 8
 ID = re.compile(r"[0-9a-f]{64}")
 HOLD = 0.6  # seconds, in which at SCALE there are two refreshes
 SCALE = locking.scale(0.002)
@@ -134,7 +134,7 @@ def killed_while_waiting(tmp):
             tap.ok(code in (11, -signal.SIGKILL), f"kill@{n}: exit code {code}")
             return is_killed(code)
 
-        for n in range(1, 120, 6):
+        for n in range(1, 120, 9):
             wait(n)
             left = set(repos.locks(repo)) - {theirs}
             tap.ok(len(left) <= 2, f"kill@{n}: {len(left)} locks are left")

@@ -5,7 +5,6 @@ A lock is removed at once when there is a proof that its holder is dead, and nev
 has no proof either way is watched first, for as long as its holder could have left it alone.
 """
 
-import concurrent.futures
 import os
 import pathlib
 import signal
@@ -247,7 +246,7 @@ def is_watched(repo, at_least, env=None):
 def as_a_process_in_another_pid_namespace(tmp, repo):
     """Nobody can tell; a holder who goes on refreshing is left alone, one who does not is watched."""
     with locking.shared(holdfast, repo, *QUICK, prefix=locking.in_pid_namespace()) as run:
-        end = time.monotonic() + 1.5 * WATCH_OURS
+        end = time.monotonic() + 1.2 * WATCH_OURS
         while time.monotonic() < end:
             r = ours(repo, *QUICK, "check", check=11)
             tap.contains(r.stderr, "unknown, unchanged for")
@@ -280,12 +279,8 @@ def a_restic_that_is_stopped_or_elsewhere(tmp):
     elsewhere = locking.in_pid_namespace()
     jobs = [(name, hold, prefix) for name in ("restic-0.14", "restic-new")
             for hold, prefix in ((locking.shared, []), (locking.exclusive, []), (locking.shared, elsewhere))]
-    for name, _, _ in jobs:
-        repos.restic(name)
-    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
-        runs = [pool.submit(restic_is_watched, tmp / str(n), *job) for n, job in enumerate(jobs)]
-        for run in runs:
-            run.result()
+    locking.together([(f"{name} {n}", restic_is_watched, tmp / str(n), name, hold, prefix)
+                      for n, (name, hold, prefix) in enumerate(jobs)])
 
 
 tap.main()

@@ -8,7 +8,6 @@ never do; and when the lock cannot be refreshed, the command stands still before
 In `make test` times are scaled. STORY=real takes 35 minutes, and then restic's own half hour counts.
 """
 
-import concurrent.futures
 import contextlib
 import os
 import sys
@@ -115,7 +114,6 @@ def prepare(tmp):
     return repo
 
 
-@tap.test
 def nobody_gets_in(tmp):
     repo = prepare(tmp)
     restics = [repos.restic(n) for n in ("restic-0.14", "restic-new")]
@@ -210,16 +208,17 @@ def held_up_by_one_of_us_elsewhere(tmp, ram):
 
 
 @tap.test
-def the_command_stands_still_before_others_get_in(tmp):
-    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(3) as pool:
-        for name in "healed", "robbed", "watched":
-            (tmp / name).mkdir()
-        runs = [pool.submit(cut_off, tmp / "healed", False), pool.submit(cut_off, tmp / "robbed", True)]
+def nobody_gets_in_before_the_command_stands_still(tmp):
+    for name in "long", "healed", "robbed", "watched":
+        (tmp / name).mkdir()
+    parts = [("runs for long", nobody_gets_in, tmp / "long"),
+             ("is cut off", cut_off, tmp / "healed", False),
+             ("is cut off and robbed", cut_off, tmp / "robbed", True)]
+    with contextlib.ExitStack() as stack:
         if "HF_TEST_MOUNTS" in os.environ:
             ram = stack.enter_context(locking.ramfs(tmp))
-            runs.append(pool.submit(held_up_by_one_of_us_elsewhere, tmp / "watched", ram))
-        for run in concurrent.futures.as_completed(runs):
-            run.result()
+            parts.append(("is watched", held_up_by_one_of_us_elsewhere, tmp / "watched", ram))
+        locking.together(parts)
 
 
 tap.main()
