@@ -11,12 +11,14 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_help,
 	&hf_cmd_init,
 	&hf_cmd_list,
+	&hf_cmd_lock_hold,
 	&hf_cmd_locks,
 	&hf_cmd_ls,
 	&hf_cmd_restore,
 	&hf_cmd_snapshots,
 	&hf_cmd_unlock,
 	&hf_cmd_version,
+	&hf_cmd_with_lock,
 	NULL,
 };
 

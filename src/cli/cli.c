@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/fail.h"
+#include "cli/job.h"
 
 enum { HELP_WIDTH = 96 };
 
@@ -185,6 +186,8 @@ run(struct hf_cli *cli, int argc, char **argv)
 	struct hf_err *e;
 
 	HF_TRY(find_command(cli, argc, argv));
+	if (cli->command == NULL || !cli->command->is_single)
+		HF_TRY(hf_signals_new(&cli->stop, &cli->signals));
 	reset_global(cli);
 	if (cli->command != NULL) {
 		opts = hf_alloc_(1, cli->command->opts_size + 1);
@@ -264,7 +267,6 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 	struct hf_cli cli = {.commands = commands};
 	hf_autoptr(hf_env) env = hf_env_take();
 	hf_autoptr(hf_out) out = NULL;
-	hf_autoptr(hf_signals) signals = NULL;
 	hf_autofree bool *given = hf_alloc_(hf_n_global_opts, sizeof *given);
 	struct hf_err *e;
 	int code;
@@ -281,13 +283,13 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 		(struct hf_opts){hf_global_opts, hf_n_global_opts, &cli.global, given};
 	hf_buf_set_tmpdir(getenv("TMPDIR"));
 
-	e = hf_signals_new(&cli.stop, &signals);
-	cli.signals = signals;
-	if (e == NULL)
-		e = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
+	e = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
 	if (e == NULL)
 		e = hf_out_flush(out);
 	code = hf_fail_report(&cli, e);
 	hf_opt_clear(&cli.global_opts);
+	hf_signals_free(cli.signals);
+	if (cli.exit_signal != 0)
+		hf_job_die(cli.exit_signal);
 	return code;
 }

@@ -12,11 +12,13 @@ extern const struct hf_command hf_cmd_dump;
 extern const struct hf_command hf_cmd_help;
 extern const struct hf_command hf_cmd_init;
 extern const struct hf_command hf_cmd_list;
+extern const struct hf_command hf_cmd_lock_hold;
 extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_snapshots;
 extern const struct hf_command hf_cmd_unlock;
 extern const struct hf_command hf_cmd_version;
+extern const struct hf_command hf_cmd_with_lock;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/lease_opts.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -122,6 +123,25 @@ hf_lease_setup_clear(struct hf_lease_setup *s)
 	hf_watch_free(s->watch);
 	free(s->hostname);
 	*s = (struct hf_lease_setup){0};
+}
+
+bool
+hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out)
+{
+	uint64_t words[4];
+
+	static_assert(sizeof words == sizeof *out, "an id is four words");
+	for (int i = 0; i < 1000; i++) {
+		uint32_t version = atomic_load(&page->version);
+
+		for (int w = 0; w < 4; w++)
+			words[w] = atomic_load(&page->id[w]);
+		if (version % 2 == 0 && atomic_load(&page->version) == version) {
+			memcpy(out, words, sizeof words);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- events as text ---- */

@@ -109,5 +109,5 @@ hf_signals_on_report(struct hf_signals *s, void (*fn)(void *arg), void *arg)
 const sigset_t *
 hf_signals_child_mask(const struct hf_signals *s)
 {
-	return &s->before;
+	return s != NULL ? &s->before : NULL;
 }

@@ -17,7 +17,7 @@
 
 struct hf_signals;
 
-/* Blocks the signals and starts the thread. Called by main() before any other thread exists. */
+/* Blocks the signals and starts the thread. Called before any other thread exists. */
 struct hf_err *hf_signals_new(struct hf_stop *stop, struct hf_signals **out) HF_MUST;
 void hf_signals_free(struct hf_signals *s); /* ends the thread */
 HF_AUTOPTR(hf_signals)
@@ -25,7 +25,7 @@ HF_AUTOPTR(hf_signals)
 /* What to do on SIGUSR1, on the signal thread; NULL: nothing. Waits while the old one runs. */
 void hf_signals_on_report(struct hf_signals *s, void (*fn)(void *arg), void *arg);
 
-/* The mask that a child process must have: what was in force before hf_signals_new(). */
+/* The mask that a child process must have: what was in force before hf_signals_new(); NULL for NULL. */
 const sigset_t *hf_signals_child_mask(const struct hf_signals *s);
 
 #endif

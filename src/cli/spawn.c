@@ -13,6 +13,7 @@ start(struct hf_cli *cli, const char *const *words, int out_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
+	const sigset_t *mask = hf_signals_child_mask(cli->signals);
 	sigset_t defaults;
 	hf_autofree char **argv = NULL;
 	size_t n = 0;
@@ -31,8 +32,10 @@ start(struct hf_cli *cli, const char *const *words, int out_fd, pid_t *pid)
 	sigaddset(&defaults, SIGHUP);
 	sigaddset(&defaults, SIGXFSZ);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
-	posix_spawnattr_setsigmask(&attr, hf_signals_child_mask(cli->signals));
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	if (mask != NULL)
+		posix_spawnattr_setsigmask(&attr, mask);
+	posix_spawnattr_setflags(&attr,
+		(short)(POSIX_SPAWN_SETSIGDEF | (mask != NULL ? POSIX_SPAWN_SETSIGMASK : 0)));
 	en = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);

@@ -22,7 +22,7 @@ def help_of(*command):
 
 
 def commands():
-    names = re.findall(r"^  ([a-z][a-z ]*?)  ", help_of().split("Global flags")[0], re.M)
+    names = re.findall(r"^  ([a-z][a-z -]*?)  ", help_of().split("Global flags")[0], re.M)
     tap.ok(len(names) >= 8, names)
     return names
 
