@@ -71,10 +71,15 @@ def scale(factor):
     return ["-o", f"lock.scale={factor}"]
 
 
+def locks(repo):
+    """Names of all locks; none that is only about to be written."""
+    return [n for n in repos.locks(repo) if "-tmp-" not in n]
+
+
 def lock_bytes(repo):
     """Names and contents of all locks."""
     found = {}
-    for name in repos.locks(repo):
+    for name in locks(repo):
         with contextlib.suppress(FileNotFoundError):
             found[name] = (pathlib.Path(repo) / "locks" / name).read_bytes()
     return found
@@ -188,7 +193,7 @@ def _is_ours(program):
 
 def shared(program, repo, *options, data=b"something", **kw):
     """Holds a shared lock: a backup of a pipe with `data` in it that release() closes."""
-    before = set(repos.locks(repo))
+    before = set(locks(repo))
     more = ["--log-format=logfmt"] if _is_ours(program) else []
     run = Run(program, repo, *more, *options, "backup", "--stdin", stdin=subprocess.PIPE, **kw)
     try:
@@ -206,7 +211,7 @@ def exclusive(program, repo, *options, gate=None, **kw):
 
     Ours waits for a file to go; restic is stopped in the 200 ms in which it looks whether anybody else came.
     """
-    before = set(repos.locks(repo))
+    before = set(locks(repo))
     if _is_ours(program):
         gate = gate or f"{repo}-gate-{time.monotonic_ns()}"
         run = Held(program, repo, "delay@1+:get:index", *options, "check", gate=gate, **kw)
@@ -225,7 +230,7 @@ def exclusive(program, repo, *options, gate=None, **kw):
 def _wait_for_lock(program, repo, run, before):
     if _is_ours(program):
         run.says("lock.acquire.held")
-    until("a lock", lambda: set(repos.locks(repo)) - before or run.p.poll() is not None)
+    until("a lock", lambda: set(locks(repo)) - before or run.p.poll() is not None)
     tap.ok(run.p.poll() is None, f"ended with {run.p.poll()}:\n{run.stderr()}")
 
 

@@ -74,7 +74,7 @@ class World:
     def is_whole(self, repo, run):
         """The backup says that it is there, and it is."""
         tap.eq(run.end(), 0, run.stderr())
-        tap.eq(repos.locks(repo), [], "locks")
+        tap.eq(locking.locks(repo), [], "locks")
         new = repos.files(repo, "snapshots") - self.kept
         tap.eq(len(new), 1, f"new snapshots\n{run.stderr()}")
         tap.contains(run.stdout(), f"snapshot {new.copy().pop()[:8]} saved")
@@ -91,7 +91,7 @@ class World:
         """The backup says that it has failed, and why; nothing is left of it."""
         tap.eq(run.end(), 13, run.stderr())
         tap.contains(run.stderr(), LOST)
-        tap.eq(repos.locks(repo), [], "locks")
+        tap.eq(locking.locks(repo), [], "locks")
         tap.eq(repos.files(repo, "snapshots"), self.kept, "snapshots")
         self.theirs(repo, "check", "--read-data")
 
@@ -104,7 +104,7 @@ def world():
 # ---- how locks go ----
 
 def by_hand(w, repo):
-    for name in repos.locks(repo):
+    for name in locking.locks(repo):
         (repo / "locks" / name).unlink(missing_ok=True)
 
 
@@ -117,7 +117,7 @@ def by_unlock(prefix):
     def unlock(w, repo):
         def gone():
             tap.run(*prefix, *w.theirs.argv(repo, "unlock"), env={"RESTIC_PASSWORD": repos.PASSWORD})
-            return not repos.locks(repo)
+            return not locking.locks(repo)
 
         locking.until("unlock removes the lock", gone)
 
@@ -251,7 +251,7 @@ def lost_three_times(tmp):
     seen = set()
 
     def new_lock():
-        return set(repos.locks(repo)) - seen
+        return set(locking.locks(repo)) - seen
 
     with locking.Run(w.ours, repo, *SLOW, "-o", "fault.plan=delay@1+:700:put:snapshot", "backup", ".",
                      cwd=w.source) as run:
@@ -272,7 +272,7 @@ def lost_every_time(tmp):
                      cwd=w.source) as run:
         def remove():
             while run.p.poll() is None:
-                if names := repos.locks(repo):
+                if names := locking.locks(repo):
                     time.sleep(0.1)
                     for n in names:
                         (repo / "locks" / n).unlink(missing_ok=True)
@@ -296,7 +296,7 @@ def pipe_ended(w, repo, run, data):
         w.is_refused(repo, run)
         return 13
     tap.eq(run.p.returncode, 0, run.stderr())
-    tap.eq(repos.locks(repo), [], "locks")
+    tap.eq(locking.locks(repo), [], "locks")
     w.theirs(repo, "check", "--read-data")
     tap.ok(w.theirs(repo, "dump", "latest", "stdin", text=False).stdout == data, "what is dumped differs")
     return 0
@@ -332,7 +332,7 @@ def loses_as(w, code, plan, options, *args):
         run.release()
         tap.eq(run.end(), code, run.stderr())
         tap.contains(run.stderr(), LOST)
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
 
 
 @tap.test
@@ -397,14 +397,16 @@ def is_cut(w, take, is_lost):
     """The store fails, and comes back; the backup of a pipe has nothing to do with it meanwhile."""
     repo = w.copy()
     cut = w.tmp / f"{repo.name}-cut"
-    with locking.shared(w.ours, repo, "-o", f"fault.while={cut}", *SCALE, data=b"") as run:
+    data = os.urandom(1 << 20)
+    with locking.shared(w.ours, repo, "-o", f"fault.while={cut}", *SCALE, data=data) as run:
+        # It reads, so that it has loaded all that it needs.
         cut.touch()
         run.says("lock.fenced")
         take(w, repo)
         cut.unlink()
         run.p.stdin.write(b"more")
         run.release()
-        code = pipe_ended(w, repo, run, b"more")
+        code = pipe_ended(w, repo, run, data + b"more")
     if not is_lost:
         tap.eq(code, 0, run.stderr())
     tap.eq("lock.lost" in run.stderr(), is_lost, run.stderr())
@@ -412,7 +414,7 @@ def is_cut(w, take, is_lost):
 
 
 def nothing(w, repo):
-    tap.eq(len(repos.locks(repo)) >= 1, True, "the lock is there")
+    tap.eq(len(locking.locks(repo)) >= 1, True, "the lock is there")
 
 
 def steal(w, repo):
@@ -456,7 +458,7 @@ def stopped_for_longer_than_half_an_hour(tmp):
         run.stop()
         time.sleep(31 * 60)
         w.theirs(repo, "unlock")
-        tap.eq(repos.locks(repo), [], "restic's unlock removes it")
+        tap.eq(locking.locks(repo), [], "restic's unlock removes it")
         w.theirs(repo, "prune")
         run.release()
         w.is_whole(repo, run)

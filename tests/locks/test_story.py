@@ -121,13 +121,13 @@ def nobody_gets_in(tmp):
     seen = set()
 
     def look():
-        names = repos.locks(repo)
+        names = locking.locks(repo)
         tap.ok(names, "for a moment there was no lock")
         seen.update(names)
 
     def unlock(restic, prefix):
         tap.run(*prefix, *restic.argv(repo, "unlock"), env={"RESTIC_PASSWORD": repos.PASSWORD})
-        tap.ok(repos.locks(repo), f"{restic.name} unlock removed the lock")
+        tap.ok(locking.locks(repo), f"{restic.name} unlock removed the lock")
 
     with Script(repo, tmp) as script, Clients() as clients:
         clients.add("look", look)
@@ -147,7 +147,7 @@ def nobody_gets_in(tmp):
         tap.eq(script.finish(), 0, script.stderr())
     gaps = [int(x) / 1e9 for x in script.ticks.read_text().split()]
     tap.ok(gaps[-1] - gaps[0] >= AS_LONG_AS - 1, "the command did not run all the time")
-    tap.eq(repos.locks(repo), [])
+    tap.eq(locking.locks(repo), [])
     restics[-1](repo, "check", "--read-data")
 
 
@@ -167,7 +167,7 @@ def cut_off(tmp, is_stolen):
             cut.unlink()
             locking.until("it goes on", lambda: script.last() > frozen + 1)
             tap.eq(script.finish(), 0, script.stderr())
-            tap.eq(repos.locks(repo), [])
+            tap.eq(locking.locks(repo), [])
             return
         if IS_REAL:
             # What restic takes for stale: half an hour after the last refresh that worked.
@@ -175,14 +175,14 @@ def cut_off(tmp, is_stolen):
             restic(repo, "unlock")
         else:
             restic(repo, "unlock", "--remove-all")
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
         restic(repo, "prune")
         restic(repo, "backup", "file", cwd=tmp)
         tap.eq(script.last(), frozen, "it worked while others did")
         cut.unlink()
         tap.eq(script.end(), 13, script.stderr())
         tap.eq(script.last(), frozen, "it worked after others had been there")
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
 
 
 def held_up_by_one_of_us_elsewhere(tmp, ram):
