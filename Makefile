@@ -11,6 +11,8 @@
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
 #   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
 #   make torture    those with faults, with more of them; make scale: those with a million files
+#   make locks      those about locks, in their long form; STORY=real: once more without haste
+#   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -22,6 +24,7 @@ T       =
 F       =
 S       = 60
 INTEROP =
+STORY   =
 MODEL   =
 WERROR  = $(if $(filter true,$(CI)),true,false)
 
@@ -55,6 +58,12 @@ model:
 
 torture: all peers
 	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
+
+locks: all peers
+	@LOCKS=long STORY=$(STORY) tools/run-tests -C $(BUILD) --scale 10 locks
+
+beside-borg: all peers
+	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
 scale: all peers
 	@SCALE=full tools/run-tests -C $(BUILD) --scale 10 scale
@@ -94,4 +103,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model torture scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model torture locks beside-borg scale asan tsan clang lint format fuzz bench install clean

@@ -11,6 +11,7 @@
 Nothing here sleeps for long and hopes: what is waited for is polled, until PATIENCE is over.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 import repos
 import tap
@@ -46,15 +48,38 @@ def until(what, fn, seconds=None):
         time.sleep(0.005)
 
 
+def together(parts, at_once=8):
+    """Runs functions at the same time, since most of them wait; `parts` are (name, function, arguments...).
+
+    Returns what they returned; fails with all that failed.
+    """
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        runs = [(name, pool.submit(fn, *args)) for name, fn, *args in parts]
+    wrong = []
+    for name, run in runs:
+        e = run.exception()
+        if isinstance(e, tap.Skip):
+            raise e
+        if e:
+            wrong.append(f"{name}:\n" + "".join(traceback.format_exception(e)))
+    tap.ok(not wrong, "\n".join(wrong))
+    return [run.result() for _, run in runs]
+
+
 def scale(factor):
     """Options that multiply all times of a lease: 0.01 makes the fence 9 s, and a refresh 1.2 s."""
     return ["-o", f"lock.scale={factor}"]
 
 
+def locks(repo):
+    """Names of all locks; none that is only about to be written."""
+    return [n for n in repos.locks(repo) if "-tmp-" not in n]
+
+
 def lock_bytes(repo):
     """Names and contents of all locks."""
     found = {}
-    for name in repos.locks(repo):
+    for name in locks(repo):
         with contextlib.suppress(FileNotFoundError):
             found[name] = (pathlib.Path(repo) / "locks" / name).read_bytes()
     return found
@@ -168,7 +193,7 @@ def _is_ours(program):
 
 def shared(program, repo, *options, data=b"something", **kw):
     """Holds a shared lock: a backup of a pipe with `data` in it that release() closes."""
-    before = set(repos.locks(repo))
+    before = set(locks(repo))
     more = ["--log-format=logfmt"] if _is_ours(program) else []
     run = Run(program, repo, *more, *options, "backup", "--stdin", stdin=subprocess.PIPE, **kw)
     try:
@@ -186,7 +211,7 @@ def exclusive(program, repo, *options, gate=None, **kw):
 
     Ours waits for a file to go; restic is stopped in the 200 ms in which it looks whether anybody else came.
     """
-    before = set(repos.locks(repo))
+    before = set(locks(repo))
     if _is_ours(program):
         gate = gate or f"{repo}-gate-{time.monotonic_ns()}"
         run = Held(program, repo, "delay@1+:get:index", *options, "check", gate=gate, **kw)
@@ -205,7 +230,7 @@ def exclusive(program, repo, *options, gate=None, **kw):
 def _wait_for_lock(program, repo, run, before):
     if _is_ours(program):
         run.says("lock.acquire.held")
-    until("a lock", lambda: set(repos.locks(repo)) - before or run.p.poll() is not None)
+    until("a lock", lambda: set(locks(repo)) - before or run.p.poll() is not None)
     tap.ok(run.p.poll() is None, f"ended with {run.p.poll()}:\n{run.stderr()}")
 
 

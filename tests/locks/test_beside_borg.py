@@ -145,7 +145,7 @@ class Ours(Program):
         self.program(self.repo, "unlock", "--remove-all", "--force")
 
     def is_locked(self):
-        return bool(repos.locks(self.repo))
+        return bool(locking.locks(self.repo))
 
 
 # ---- words ----

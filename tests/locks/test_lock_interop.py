@@ -78,11 +78,11 @@ def restic_beside(tmp, restic, hold, may_share):
         if waiting:
             with waiting:
                 tap.eq(waiting.end(), 0, waiting.stderr())
-    tap.eq(repos.locks(repo), [])
+    tap.eq(locking.locks(repo), [])
 
     with hold(repos.holdfast(), repo) as ours:
         restic(repo, "unlock", "--remove-all")
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
     restic(repo, "check")
 
 
@@ -122,7 +122,7 @@ def we_beside(tmp, restic, hold, may_share):
         tap.eq(theirs.end(), 0, theirs.stderr())
         with waiting:
             tap.eq(waiting.end(), 0, waiting.stderr())
-    tap.eq(repos.locks(repo), [])
+    tap.eq(locking.locks(repo), [])
 
 
 @each(*RESTICS)
@@ -146,7 +146,7 @@ def unlock_from(tmp, restic, prefix):
             tap.eq(locking.lock_bytes(repo), lock, "our lock")
             ours.release()
             tap.eq(ours.end(), 0, ours.stderr())
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
 
 
 @each(*RESTICS)

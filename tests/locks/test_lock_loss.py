@@ -10,7 +10,6 @@ cannot be read twice) it ends with exit code 13 and leaves no snapshot.
 LOCKS=long has more combinations, and waits that are longer than restic's half hour.
 """
 
-import concurrent.futures
 import functools
 import os
 import pathlib
@@ -27,9 +26,9 @@ import tap
 
 LOST = "the lock on the repository was lost"
 AGAIN = "getting a new lock"
-FENCE = 9  # seconds, at SCALE
-STALE = 18
-SCALE = locking.scale(0.01)
+FENCE = 4.5  # seconds, at SCALE
+STALE = 9
+SCALE = locking.scale(0.005)
 PLAIN = ["-o", "lock.plain-hostname=yes"]  # as restic's, which are easier to remove
 SLOW = ["--pack-size", "4"]
 
@@ -75,7 +74,7 @@ class World:
     def is_whole(self, repo, run):
         """The backup says that it is there, and it is."""
         tap.eq(run.end(), 0, run.stderr())
-        tap.eq(repos.locks(repo), [], "locks")
+        tap.eq(locking.locks(repo), [], "locks")
         new = repos.files(repo, "snapshots") - self.kept
         tap.eq(len(new), 1, f"new snapshots\n{run.stderr()}")
         tap.contains(run.stdout(), f"snapshot {new.copy().pop()[:8]} saved")
@@ -92,7 +91,7 @@ class World:
         """The backup says that it has failed, and why; nothing is left of it."""
         tap.eq(run.end(), 13, run.stderr())
         tap.contains(run.stderr(), LOST)
-        tap.eq(repos.locks(repo), [], "locks")
+        tap.eq(locking.locks(repo), [], "locks")
         tap.eq(repos.files(repo, "snapshots"), self.kept, "snapshots")
         self.theirs(repo, "check", "--read-data")
 
@@ -105,7 +104,7 @@ def world():
 # ---- how locks go ----
 
 def by_hand(w, repo):
-    for name in repos.locks(repo):
+    for name in locking.locks(repo):
         (repo / "locks" / name).unlink(missing_ok=True)
 
 
@@ -118,7 +117,7 @@ def by_unlock(prefix):
     def unlock(w, repo):
         def gone():
             tap.run(*prefix, *w.theirs.argv(repo, "unlock"), env={"RESTIC_PASSWORD": repos.PASSWORD})
-            return not repos.locks(repo)
+            return not locking.locks(repo)
 
         locking.until("unlock removes the lock", gone)
 
@@ -201,48 +200,27 @@ def told(text):
 
 
 @tap.test
-def deleted_by_hand(tmp):
+def wherever_it_is_lost(tmp):
+    """By hand, by restic's unlock run elsewhere, by force; and what is then pruned."""
     w = world()
-    for where in WALKING, SNAPSHOT:
-        told(loses(w, where, by_hand))
-
-
-@tap.test
-def unlocked_by_another_user(tmp):
-    w = world()
-    told(loses(w, WALKING, lambda w, r: prune(w, r, nobody), *PLAIN))
-
-
-@tap.test
-def unlocked_in_another_pid_namespace(tmp):
-    w = world()
-    told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, container), *PLAIN))
-
-
-@tap.test
-def removed_and_pruned_while_walking(tmp):
-    w = world()
-    told(loses(w, WALKING, lambda w, r: prune(w, r, by_force)))
-    told(loses(w, WALKING, lambda w, r: prune(w, r, by_force), *SCALE))
-
-
-@tap.test
-def removed_and_pruned_before_the_index(tmp):
-    w = world()
-    told(loses(w, INDEX, lambda w, r: prune(w, r, by_force)))
-
-
-@tap.test
-def removed_and_pruned_between_index_and_snapshot(tmp):
-    w = world()
-    told(loses(w, SNAPSHOT, lambda w, r: prune(w, r, by_force, repos.restic("restic-0.14"))))
-
-
-@tap.test
-def removed_and_pruned_after_the_snapshot(tmp):
-    """Prune sees the snapshot then, and the backup is whole as it is; to know that it must look."""
-    w = world()
-    told(loses(w, after_snapshot(w), lambda w, r: prune(w, r, by_force)))
+    old = repos.restic("restic-0.14")
+    elsewhere = locking.in_pid_namespace()
+    parts = {
+        "deleted while walking": (WALKING, by_hand),
+        "deleted before the snapshot": (SNAPSHOT, by_hand),
+        "removed while walking": (WALKING, lambda w, r: prune(w, r, by_force)),
+        "removed while walking, and noticed": (WALKING, lambda w, r: prune(w, r, by_force), *SCALE),
+        "removed before the index": (INDEX, lambda w, r: prune(w, r, by_force)),
+        "removed before the snapshot": (SNAPSHOT, lambda w, r: prune(w, r, by_force, old)),
+        # Prune sees the snapshot then, and the backup is whole as it is; to know that it must look.
+        "removed after the snapshot": (after_snapshot(w), lambda w, r: prune(w, r, by_force)),
+        "unlocked in another pid namespace": (
+            SNAPSHOT, lambda w, r: prune(w, r, lambda w, r: by_unlock(elsewhere)(w, r)), *PLAIN),
+    }
+    if os.geteuid() == 0:
+        parts["unlocked by another user"] = (WALKING, lambda w, r: prune(w, r, nobody), *PLAIN)
+    for text in locking.together([(name, loses, w, *part) for name, part in parts.items()], 4):
+        told(text)
 
 
 @tap.test
@@ -273,7 +251,7 @@ def lost_three_times(tmp):
     seen = set()
 
     def new_lock():
-        return set(repos.locks(repo)) - seen
+        return set(locking.locks(repo)) - seen
 
     with locking.Run(w.ours, repo, *SLOW, "-o", "fault.plan=delay@1+:700:put:snapshot", "backup", ".",
                      cwd=w.source) as run:
@@ -294,7 +272,7 @@ def lost_every_time(tmp):
                      cwd=w.source) as run:
         def remove():
             while run.p.poll() is None:
-                if names := repos.locks(repo):
+                if names := locking.locks(repo):
                     time.sleep(0.1)
                     for n in names:
                         (repo / "locks" / n).unlink(missing_ok=True)
@@ -318,7 +296,7 @@ def pipe_ended(w, repo, run, data):
         w.is_refused(repo, run)
         return 13
     tap.eq(run.p.returncode, 0, run.stderr())
-    tap.eq(repos.locks(repo), [], "locks")
+    tap.eq(locking.locks(repo), [], "locks")
     w.theirs(repo, "check", "--read-data")
     tap.ok(w.theirs(repo, "dump", "latest", "stdin", text=False).stdout == data, "what is dumped differs")
     return 0
@@ -354,7 +332,7 @@ def loses_as(w, code, plan, options, *args):
         run.release()
         tap.eq(run.end(), code, run.stderr())
         tap.contains(run.stderr(), LOST)
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
 
 
 @tap.test
@@ -419,21 +397,24 @@ def is_cut(w, take, is_lost):
     """The store fails, and comes back; the backup of a pipe has nothing to do with it meanwhile."""
     repo = w.copy()
     cut = w.tmp / f"{repo.name}-cut"
-    with locking.shared(w.ours, repo, "-o", f"fault.while={cut}", *SCALE, data=b"") as run:
+    data = os.urandom(1 << 20)
+    with locking.shared(w.ours, repo, "-o", f"fault.while={cut}", *SCALE, data=data) as run:
+        # It reads, so that it has loaded all that it needs.
         cut.touch()
         run.says("lock.fenced")
         take(w, repo)
         cut.unlink()
         run.p.stdin.write(b"more")
         run.release()
-        code = pipe_ended(w, repo, run, b"more")
+        code = pipe_ended(w, repo, run, data + b"more")
     if not is_lost:
         tap.eq(code, 0, run.stderr())
     tap.eq("lock.lost" in run.stderr(), is_lost, run.stderr())
+    return run.stderr()
 
 
 def nothing(w, repo):
-    tap.eq(len(repos.locks(repo)) >= 1, True, "the lock is there")
+    tap.eq(len(locking.locks(repo)) >= 1, True, "the lock is there")
 
 
 def steal(w, repo):
@@ -444,20 +425,16 @@ def steal(w, repo):
 def cut_off_and_stopped(tmp):
     w = world()
     call = first_call_after_a_pack(w)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        runs = [
-            (pool.submit(stalls, w, call, nothing), False),
-            (pool.submit(stalls, w, call, steal), True),
-            (pool.submit(stops, w, FENCE + 1, nothing), False),
-            (pool.submit(stops, w, STALE + 2, steal), True),
-            (pool.submit(is_cut, w, nothing, False), None),
-            (pool.submit(is_cut, w, by_hand, True), None),
-            (pool.submit(is_cut, w, steal, True), None),
-        ]
-        for future, is_lost in runs:
-            text = future.result()
-            if is_lost is not None:
-                tap.eq(AGAIN in text, is_lost, f"whether it was told\n{text}")
+    texts = locking.together([
+        ("stalls", stalls, w, call, nothing),
+        ("stops", stops, w, FENCE + 1, nothing),
+        ("stalls and is robbed", stalls, w, call, steal),
+        ("stops and is robbed", stops, w, STALE + 2, steal),
+        ("cut off", is_cut, w, nothing, False),
+        ("cut off, and its lock is deleted", is_cut, w, by_hand, True),
+        ("cut off and robbed", is_cut, w, steal, True),
+    ])
+    tap.eq([AGAIN in text for text in texts[:4]], [False, False, True, True], "\n".join(texts[:4]))
 
 
 # ---- the long form ----
@@ -481,7 +458,7 @@ def stopped_for_longer_than_half_an_hour(tmp):
         run.stop()
         time.sleep(31 * 60)
         w.theirs(repo, "unlock")
-        tap.eq(repos.locks(repo), [], "restic's unlock removes it")
+        tap.eq(locking.locks(repo), [], "restic's unlock removes it")
         w.theirs(repo, "prune")
         run.release()
         w.is_whole(repo, run)

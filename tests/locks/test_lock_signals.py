@@ -45,7 +45,7 @@ class Place:
                 ["restore", "latest", "--target", self.tmp / "out", "--include", "/*/[0-9]"])
 
     def unlocked(self, what):
-        tap.eq(repos.locks(self.repo), [], f"locks after {what}")
+        tap.eq(locking.locks(self.repo), [], f"locks after {what}")
 
 
 def read_a_line(p, program, *options, command):
@@ -111,7 +111,7 @@ def at_moments(p, codes, send, moments=MOMENTS, end=None):
         tap.ok(code in codes, f"{command[0]}: exit code {code}\n{run.stderr()}")
         if end:
             end(repo)
-        tap.eq(repos.locks(repo), [], f"locks after {command[0]}")
+        tap.eq(locking.locks(repo), [], f"locks after {command[0]}")
         shutil.rmtree(repo)
         return code
 
@@ -159,7 +159,7 @@ def many_are_dead(tmp):
         with locking.shared(holdfast, p.repo) as run:
             run.signal(signal.SIGKILL)
             run.end()
-    tap.eq(len(repos.locks(p.repo)), 25)
+    tap.eq(len(locking.locks(p.repo)), 25)
     holdfast(p.repo, "check")
     p.unlocked("a check")
 
@@ -169,18 +169,18 @@ def told_to_stop_while_waiting(tmp):
     """Also when it shows already that it waits."""
     p = Place(tmp)
     with locking.shared(holdfast, p.repo) as other:
-        theirs = repos.locks(p.repo)
+        theirs = locking.locks(p.repo)
         for number in signal.SIGINT, signal.SIGTERM:
             for wait, shows in ("1h", False), ("2s", True):
                 with locking.Run(holdfast, p.repo, *locking.scale(0.05), "--retry-lock", wait, "check") as run:
                     run.says("waiting up to")
                     if shows:
-                        locking.until("a file that says so", lambda: len(repos.locks(p.repo)) > 1)
+                        locking.until("a file that says so", lambda: len(locking.locks(p.repo)) > 1)
                     run.signal(number)
                     begin = time.monotonic()
                     tap.eq(run.end(), 130, run.stderr())
                     tap.ok(time.monotonic() - begin < 20, "ended late")
-                tap.eq(repos.locks(p.repo), theirs)
+                tap.eq(locking.locks(p.repo), theirs)
         other.release()
         tap.eq(other.end(), 0, other.stderr())
     p.unlocked("the end")
@@ -199,7 +199,7 @@ def the_terminal_is_hung_up(tmp):
         run = subprocess.Popen(holdfast.argv(p.repo, *SLOWLY, *command), stdin=theirs, stdout=theirs, stderr=theirs,
                                env={**os.environ, "RESTIC_PASSWORD": repos.PASSWORD}, preexec_fn=own_terminal)
         os.close(theirs)
-        locking.until("a lock", lambda: repos.locks(p.repo) or run.poll() is not None)
+        locking.until("a lock", lambda: locking.locks(p.repo) or run.poll() is not None)
         os.close(ours)
         run.wait(locking.PATIENCE)
         p.unlocked(command[0])
@@ -213,7 +213,7 @@ def what_restic_does(tmp):
         restic = repos.restic(name)
         for command in (["check"], ["ls", "latest"]):
             code = read_a_line(p, restic, command=command)
-            print(f"# {name}: {command[0]} | head -1: exit code {code}, {len(repos.locks(p.repo))} locks left")
+            print(f"# {name}: {command[0]} | head -1: exit code {code}, {len(locking.locks(p.repo))} locks left")
             restic(p.repo, "unlock", "--remove-all")
         for number in signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE:
             with locking.shared(restic, p.repo) as run:
@@ -222,7 +222,7 @@ def what_restic_does(tmp):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     run.end(1)
                 print(f"# {name}: backup --stdin, {number.name}: exit code {run.p.poll()}, "
-                      f"{len(repos.locks(p.repo))} locks left")
+                      f"{len(locking.locks(p.repo))} locks left")
             restic(p.repo, "unlock", "--remove-all")
 
 

@@ -8,7 +8,6 @@ never do; and when the lock cannot be refreshed, the command stands still before
 In `make test` times are scaled. STORY=real takes 35 minutes, and then restic's own half hour counts.
 """
 
-import concurrent.futures
 import contextlib
 import os
 import sys
@@ -115,7 +114,6 @@ def prepare(tmp):
     return repo
 
 
-@tap.test
 def nobody_gets_in(tmp):
     repo = prepare(tmp)
     restics = [repos.restic(n) for n in ("restic-0.14", "restic-new")]
@@ -123,13 +121,13 @@ def nobody_gets_in(tmp):
     seen = set()
 
     def look():
-        names = repos.locks(repo)
+        names = locking.locks(repo)
         tap.ok(names, "for a moment there was no lock")
         seen.update(names)
 
     def unlock(restic, prefix):
         tap.run(*prefix, *restic.argv(repo, "unlock"), env={"RESTIC_PASSWORD": repos.PASSWORD})
-        tap.ok(repos.locks(repo), f"{restic.name} unlock removed the lock")
+        tap.ok(locking.locks(repo), f"{restic.name} unlock removed the lock")
 
     with Script(repo, tmp) as script, Clients() as clients:
         clients.add("look", look)
@@ -149,7 +147,7 @@ def nobody_gets_in(tmp):
         tap.eq(script.finish(), 0, script.stderr())
     gaps = [int(x) / 1e9 for x in script.ticks.read_text().split()]
     tap.ok(gaps[-1] - gaps[0] >= AS_LONG_AS - 1, "the command did not run all the time")
-    tap.eq(repos.locks(repo), [])
+    tap.eq(locking.locks(repo), [])
     restics[-1](repo, "check", "--read-data")
 
 
@@ -169,7 +167,7 @@ def cut_off(tmp, is_stolen):
             cut.unlink()
             locking.until("it goes on", lambda: script.last() > frozen + 1)
             tap.eq(script.finish(), 0, script.stderr())
-            tap.eq(repos.locks(repo), [])
+            tap.eq(locking.locks(repo), [])
             return
         if IS_REAL:
             # What restic takes for stale: half an hour after the last refresh that worked.
@@ -177,14 +175,14 @@ def cut_off(tmp, is_stolen):
             restic(repo, "unlock")
         else:
             restic(repo, "unlock", "--remove-all")
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
         restic(repo, "prune")
         restic(repo, "backup", "file", cwd=tmp)
         tap.eq(script.last(), frozen, "it worked while others did")
         cut.unlink()
         tap.eq(script.end(), 13, script.stderr())
         tap.eq(script.last(), frozen, "it worked after others had been there")
-        tap.eq(repos.locks(repo), [])
+        tap.eq(locking.locks(repo), [])
 
 
 def held_up_by_one_of_us_elsewhere(tmp, ram):
@@ -210,16 +208,17 @@ def held_up_by_one_of_us_elsewhere(tmp, ram):
 
 
 @tap.test
-def the_command_stands_still_before_others_get_in(tmp):
-    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(3) as pool:
-        for name in "healed", "robbed", "watched":
-            (tmp / name).mkdir()
-        runs = [pool.submit(cut_off, tmp / "healed", False), pool.submit(cut_off, tmp / "robbed", True)]
+def nobody_gets_in_before_the_command_stands_still(tmp):
+    for name in "long", "healed", "robbed", "watched":
+        (tmp / name).mkdir()
+    parts = [("runs for long", nobody_gets_in, tmp / "long"),
+             ("is cut off", cut_off, tmp / "healed", False),
+             ("is cut off and robbed", cut_off, tmp / "robbed", True)]
+    with contextlib.ExitStack() as stack:
         if "HF_TEST_MOUNTS" in os.environ:
             ram = stack.enter_context(locking.ramfs(tmp))
-            runs.append(pool.submit(held_up_by_one_of_us_elsewhere, tmp / "watched", ram))
-        for run in concurrent.futures.as_completed(runs):
-            run.result()
+            parts.append(("is watched", held_up_by_one_of_us_elsewhere, tmp / "watched", ram))
+        locking.together(parts)
 
 
 tap.main()
