@@ -125,25 +125,6 @@ hf_lease_setup_clear(struct hf_lease_setup *s)
 	*s = (struct hf_lease_setup){0};
 }
 
-bool
-hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out)
-{
-	uint64_t words[4];
-
-	static_assert(sizeof words == sizeof *out, "an id is four words");
-	for (int i = 0; i < 1000; i++) {
-		uint32_t version = atomic_load(&page->version);
-
-		for (int w = 0; w < 4; w++)
-			words[w] = atomic_load(&page->id[w]);
-		if (version % 2 == 0 && atomic_load(&page->version) == version) {
-			memcpy(out, words, sizeof words);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* ---- events as text ---- */
 
 static void

@@ -45,12 +45,6 @@ struct hf_err *hf_lease_setup(
 void hf_lease_setup_clear(struct hf_lease_setup *s);
 
 /*
- * The file that the lease has now. False: it cannot be told, because the process that wrote the
- * page died in the middle.
- */
-bool hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out);
-
-/*
  * What an event of a lease is for people: one line for `out`, which is said at *level and, if
  * *is_warning, on standard error. False: nothing. `n_waits` counts events of waiting, so that only
  * the first is said to all.

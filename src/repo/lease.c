@@ -2,6 +2,7 @@
 /* The state of a lease, its gate, its thread, and its end. */
 #include "repo/lease.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/host.h"
@@ -136,6 +137,25 @@ hf_lease_page_left(const struct hf_lease_page *page, const struct hf_clocks *clo
 	bool by_wall;
 
 	return n.fence - elapsed(&n, clocks, &by_wall);
+}
+
+bool
+hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out)
+{
+	uint64_t words[4];
+
+	static_assert(sizeof words == sizeof *out, "an id is four words");
+	for (int i = 0; i < 1000; i++) {
+		uint32_t version = atomic_load(&page->version);
+
+		for (int w = 0; w < 4; w++)
+			words[w] = atomic_load(&page->id[w]);
+		if (version % 2 == 0 && atomic_load(&page->version) == version) {
+			memcpy(out, words, sizeof words);
+			return true;
+		}
+	}
+	return false;
 }
 
 static void

@@ -89,6 +89,12 @@ enum hf_lease_state hf_lease_page_state(
 /* Nanoseconds until the fence; negative behind it. */
 int64_t hf_lease_page_left(const struct hf_lease_page *page, const struct hf_clocks *clocks);
 
+/*
+ * The file that the lease has now. False: it cannot be told, because the process that wrote the
+ * page died in the middle.
+ */
+bool hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out);
+
 /* What a lease tells: for the log, in the order in which it happens. */
 enum hf_lease_event_kind {
 	HF_LEASE_EV_START,     /* lock.acquire.start */

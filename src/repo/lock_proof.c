@@ -82,9 +82,9 @@ ask_kernel(const struct hf_judge *j, const struct hf_id *id, const struct hf_loc
 static double
 age_by_wall(const struct hf_judge *j, const struct hf_lock_info *info)
 {
-	int64_t now = j->clocks->wall(j->clocks->arg);
+	int64_t now_s = j->clocks->wall(j->clocks->arg) / HF_SECOND;
 
-	return (double)(now / HF_SECOND - info->time.sec);
+	return (double)(now_s - info->time.sec);
 }
 
 /* P3: nobody of that number here, where all processes of this kernel have a number. */
