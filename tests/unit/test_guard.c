@@ -199,14 +199,55 @@ TEST(ends_them_with_a_grace)
 	pid_t leader = start_family(true);
 	struct hf_guard *g = guard_new(HF_ON_LOST_STOP, leader, 0.1);
 
-	hf_guard_step(g, HF_LEASE_FENCED);
 	CHECK_EQ(hf_guard_step(g, HF_LEASE_LOST), HF_GUARD_HAS_TERMINATED);
 	CHECK(g->is_lost);
-	check_runs(true); /* TERM is ignored, and they were continued to hear it */
+	check_runs(true); /* TERM is ignored */
 	while (hf_guard_step(g, HF_LEASE_LOST) != HF_GUARD_HAS_KILLED)
 		pause_ms(5);
 	while (hf_guard_look(g) > 0) {
 		CHECK_EQ(hf_guard_step(g, HF_LEASE_LOST), HF_GUARD_NOTHING);
+		pause_ms(5);
+	}
+	reap_all();
+	free(g);
+}
+
+/* To hear a TERM they would have to run, and write, without a lock. */
+TEST(who_is_frozen_never_runs_again_without_a_lock)
+{
+	pid_t leader = start_family(false);
+	struct hf_guard *g = guard_new(HF_ON_LOST_STOP, leader, 60);
+	uint64_t before[N_PROCESSES];
+
+	hf_guard_step(g, HF_LEASE_FENCED);
+	for (int i = 0; i < N_PROCESSES; i++)
+		before[i] = counts[i];
+	CHECK_EQ(hf_guard_step(g, HF_LEASE_LOST), HF_GUARD_HAS_CUT_OFF);
+	while (hf_guard_look(g) > 0) {
+		hf_guard_step(g, HF_LEASE_LOST);
+		pause_ms(5);
+	}
+	for (int i = 0; i < N_PROCESSES; i++)
+		CHECK_EQ(counts[i], before[i]);
+	CHECK(g->is_lost);
+	reap_all();
+	free(g);
+}
+
+/* The host slept for long: the grace is over before it begins. */
+TEST(the_grace_counts_from_the_fence)
+{
+	pid_t leader = start_family(true);
+	struct hf_guard *g = guard_new(HF_ON_LOST_TERM, leader, 60);
+	struct hf_lease_page page = {0};
+
+	g->lease = &page;
+	atomic_store(&page.base_boot, g->clocks->boot(g->clocks->arg) - 120 * HF_SECOND);
+	atomic_store(&page.base_wall, g->clocks->wall(g->clocks->arg) - 120 * HF_SECOND);
+	atomic_store(&page.fence, 30 * HF_SECOND);
+	CHECK_EQ(hf_guard_step(g, HF_LEASE_FENCED), HF_GUARD_HAS_CUT_OFF);
+	while (hf_guard_look(g) > 0) {
+		hf_guard_step(g, HF_LEASE_FENCED);
 		pause_ms(5);
 	}
 	reap_all();
