@@ -465,6 +465,7 @@ lease_new(struct hf_repo *repo, const struct hf_lease_options *o)
 	};
 	l->file.fd = l->waiting.fd = -1;
 	l->names = (struct hf_buf)HF_BUF_MAX(1 << 20);
+	l->doubts = (struct hf_buf)HF_BUF_MAX(1 << 20);
 	l->known = (struct hf_buf)HF_BUF_MAX(1 << 20);
 	pthread_mutex_init(&l->lock, NULL);
 	hf_bell_init(&l->bell);
@@ -486,6 +487,7 @@ lease_free(struct hf_lease *l)
 	hf_lock_info_clear(&l->info);
 	free(l->hostname);
 	hf_buf_clear(&l->names);
+	hf_buf_clear(&l->doubts);
 	hf_buf_clear(&l->known);
 	hf_bell_clear(&l->bell);
 	pthread_mutex_destroy(&l->lock);
