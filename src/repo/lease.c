@@ -7,7 +7,7 @@
 #include "base/host.h"
 #include "repo/lease_i.h"
 
-enum { RELEASE_TRIES = 3, READ_TRIES = 1000 };
+enum { READ_TRIES = 1000 };
 
 /* Seconds between two looks of who waits at the gate. */
 #define GATE_LOOK 0.1
@@ -505,7 +505,7 @@ lease_start(struct hf_lease *l)
 struct hf_err *
 hf_lease_release(struct hf_lease *lease)
 {
-	struct hf_err *e = NULL;
+	struct hf_err *e;
 	bool was_lost;
 
 	if (lease == NULL)
@@ -516,13 +516,7 @@ hf_lease_release(struct hf_lease *lease)
 	was_lost = hf_lease_state(lease) == HF_LEASE_LOST;
 	atomic_store(&lease->ends, false); /* it ends pauses, and there may be one yet */
 	hf_bell_reset(&lease->bell);
-	for (int i = 0; i < RELEASE_TRIES; i++) {
-		hf_err_free(e);
-		e = lease_delete_all(lease);
-		if (e == NULL || hf_err_code(e) != HF_EIO)
-			break;
-		lease_pause(lease, lease->pace.again * (i + 1));
-	}
+	e = lease_delete_all(lease);
 	lease_tell(lease, (struct hf_lease_event){.kind = HF_LEASE_EV_RELEASED, .error = e});
 	lease_free(lease);
 	if (!was_lost)

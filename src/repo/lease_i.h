@@ -87,7 +87,7 @@ struct hf_err *lease_write(struct hf_lease *l, struct own_file *out) HF_MUST;
 /* Deletes a file of ours, if it is there; it is forgotten only when it is gone for good. */
 struct hf_err *lease_delete(struct hf_lease *l, struct own_file *file) HF_MUST;
 
-/* Deletes every file that may be there. */
+/* Deletes every file that may be there, at the end; tries again if the store does not answer. */
 struct hf_err *lease_delete_all(struct hf_lease *l) HF_MUST;
 
 /* Deletes all but the current file and the waiting one. Failures keep for the next time. */

@@ -5,6 +5,8 @@
 #include "codec/sha256.h"
 #include "repo/lease_i.h"
 
+enum { DELETE_TRIES = 3 }; /* at the end */
+
 /* ---- sets of ids ---- */
 
 static bool
@@ -139,8 +141,8 @@ copy_names(struct hf_lease *l, size_t *n)
 	return v;
 }
 
-struct hf_err *
-lease_delete_all(struct hf_lease *l)
+static struct hf_err *
+delete_all_once(struct hf_lease *l)
 {
 	size_t n;
 	hf_autofree struct hf_id *v = copy_names(l, &n);
@@ -155,6 +157,19 @@ lease_delete_all(struct hf_lease *l)
 			hf_err_free(e);
 	}
 	return first;
+}
+
+struct hf_err *
+lease_delete_all(struct hf_lease *l)
+{
+	struct hf_err *e = delete_all_once(l);
+
+	for (int i = 1; i < DELETE_TRIES && e != NULL && hf_err_code(e) == HF_EIO; i++) {
+		hf_err_free(e);
+		lease_pause(l, l->pace.again * i);
+		e = delete_all_once(l);
+	}
+	return e;
 }
 
 void
