@@ -64,6 +64,9 @@ struct hf_lease *lease_new(struct hf_repo *repo, const struct hf_lease_options *
 void lease_free(struct hf_lease *l);                    /* leaves the files; NULL is fine */
 struct hf_err *lease_start(struct hf_lease *l) HF_MUST; /* the thread */
 
+/* How long a rival may be there before he counts: longer where he needs longer to see us. */
+double lease_conflict(const struct hf_lease *l);
+
 /* Waits `seconds`, or until the lease ends or the user wants to stop. */
 void lease_pause(struct hf_lease *l, double seconds);
 

@@ -22,6 +22,14 @@ is_lost(struct hf_lease *l, const char *reason, const struct hf_lock_info *rival
 	return hf_lease_check(l);
 }
 
+double
+lease_conflict(const struct hf_lease *l)
+{
+	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
+
+	return l->pace.conflict + (is_sure ? 0 : 4 * l->pace.settle);
+}
+
 /*
  * Looks until nobody threatens us. A rival that has just come will go again, since our file was
  * there before: he sees it. One that stays has not seen it, or does not care.
@@ -29,7 +37,7 @@ is_lost(struct hf_lease *l, const char *reason, const struct hf_lock_info *rival
 static struct hf_err *
 look(struct hf_lease *l, const struct hf_id *first, const struct hf_id *second, struct sight *s)
 {
-	int64_t end = lease_boot(l) + hf_ns(l->pace.conflict);
+	int64_t end = lease_boot(l) + hf_ns(lease_conflict(l));
 
 	for (;;) {
 		HF_TRY(lease_look(l, first, second, hf_lock_threatens, true, s));
