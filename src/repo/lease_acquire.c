@@ -245,7 +245,7 @@ show_waiting(struct hf_lease *l)
 	l->info.is_exclusive = l->o.claims_early;
 	l->info.is_claim = l->o.claims_early;
 	l->info.wants_exclusive = !l->o.claims_early;
-	hf_autoptr(hf_err) e = lease_write(l, &l->waiting);
+	hf_err_free(lease_write(l, &l->waiting)); /* then nobody knows that we wait */
 	l->info.is_exclusive = true;
 	l->info.is_claim = l->info.wants_exclusive = false;
 	l->waiting_since = lease_boot(l);
