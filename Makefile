@@ -10,6 +10,7 @@
 #   make fuzz       F=parser S=seconds: looks for inputs that crash a parser (all of them, 60)
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
 #   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
+#   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -23,6 +24,8 @@ F       =
 S       = 60
 INTEROP =
 MODEL   =
+N       = 1000000
+SEED    = 1
 WERROR  = $(if $(filter true,$(CI)),true,false)
 
 all: $(BUILD)/build.ninja
@@ -52,6 +55,9 @@ interop: all peers
 model:
 	@tools/deps model
 	@MODEL=$(MODEL) tools/model --build $(BUILD)/model
+
+sim: all
+	@$(BUILD)/tests/sim/sim --schedules $(N) --seed $(SEED)
 
 torture: all peers
 	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
@@ -94,4 +100,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model torture scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture scale asan tsan clang lint format fuzz bench install clean
