@@ -488,14 +488,14 @@ const struct scenario scenarios[] = {
 	{"queue", "exclusive waits while shared come and go", set_queue, check_queue, false,
 		40},
 	{"refresh", "holders in bad weather", set_refresh, NULL, true, 150},
-	{"remover", "somebody removes any lock at any time", set_remover, NULL, true, 150},
+	{"remover", "somebody removes any lock at any time", set_remover, NULL, true, 190},
 	{"fence", "sleep, pauses, stepped clocks, a network that is cut", set_fence, NULL, true,
 		70},
 	{"stale", "the dead, the cut off, and who waits for them", set_stale, NULL, true, 70},
 	{"restic", "restic beside us, and its unlock", set_restic, NULL, true, 70},
 	{"lag", "listings that do not show what is young", set_lag, check_lag, false, 50},
 	{"commit", "backups and prunes, and somebody who removes locks", set_commit,
-		commit_check, true, 120},
+		commit_check, true, 80},
 	{"chaos", "all of it at once", set_chaos, NULL, true, 30},
 };
 const unsigned n_scenarios = sizeof scenarios / sizeof scenarios[0];

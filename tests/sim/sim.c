@@ -27,7 +27,13 @@
  *  - Turns in the queue go by wall clocks: who waits can be overtaken for as long as they are
  *    apart. `queue` has hosts that are within 4 seconds.
  *  - Kernel marks (P1) are not played, and adopting a lease of another process is not.
- *  - Backup and prune are what they write, in the order in which they write it: commit.c.
+ *  - Backup and prune are what they write, in the order in which they write it: commit.c. Two
+ *    backups do not store the same new blob there. If they did: when the lock of one is removed by
+ *    force and a prune deletes its packs just before it writes the index that names them, the other
+ *    can find its blobs in that index before it is repaired, and report a backup without them.
+ *  - A lock file that lands after its lease is over is taken for that of a living process as long
+ *    as its process lives; one that waits for a lock waits for its own file. Here every lease is
+ *    that of a new process, but for a backup that begins again.
  */
 #include <malloc.h>
 #include <stdio.h>
