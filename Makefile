@@ -10,6 +10,7 @@
 #   make fuzz       F=parser S=seconds: looks for inputs that crash a parser (all of them, 60)
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
 #   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
+#   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
@@ -26,6 +27,8 @@ S       = 60
 INTEROP =
 STORY   =
 MODEL   =
+N       = 1000000
+SEED    = 1
 WERROR  = $(if $(filter true,$(CI)),true,false)
 
 all: $(BUILD)/build.ninja
@@ -55,6 +58,9 @@ interop: all peers
 model:
 	@tools/deps model
 	@MODEL=$(MODEL) tools/model --build $(BUILD)/model
+
+sim: all
+	@$(BUILD)/tests/sim/sim --schedules $(N) --seed $(SEED)
 
 torture: all peers
 	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
@@ -103,4 +109,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model torture locks beside-borg scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks beside-borg scale asan tsan clang lint format fuzz bench install clean

@@ -8,7 +8,7 @@
 #include "base/host.h"
 #include "repo/lease_i.h"
 
-enum { RELEASE_TRIES = 3, READ_TRIES = 1000 };
+enum { READ_TRIES = 1000 };
 
 /* Seconds between two looks of who waits at the gate. */
 #define GATE_LOOK 0.1
@@ -242,10 +242,17 @@ lease_pause(struct hf_lease *l, double seconds)
 {
 	int64_t end = lease_boot(l) + hf_ns(seconds);
 
-	while (lease_boot(l) < end && !atomic_load(&l->ends) && !hf_stop_is_set(l->stop)) {
+	for (;;) {
 		int64_t part =
 			lease_boot(l) + HF_SECOND / 10; /* who wants to stop waits no longer */
 
+		/*
+		 * Silenced, for who waits at the gate rings all the time, and nobody could sleep
+		 * here. What it rings for is kept elsewhere and looked at afterwards.
+		 */
+		hf_bell_reset(&l->bell);
+		if (lease_boot(l) >= end || atomic_load(&l->ends) || hf_stop_is_set(l->stop))
+			break;
 		l->clocks->wait(l->clocks->arg, &l->bell, part < end ? part : end);
 	}
 }
@@ -478,6 +485,7 @@ lease_new(struct hf_repo *repo, const struct hf_lease_options *o)
 	};
 	l->file.fd = l->waiting.fd = -1;
 	l->names = (struct hf_buf)HF_BUF_MAX(1 << 20);
+	l->doubts = (struct hf_buf)HF_BUF_MAX(1 << 20);
 	l->known = (struct hf_buf)HF_BUF_MAX(1 << 20);
 	pthread_mutex_init(&l->lock, NULL);
 	hf_bell_init(&l->bell);
@@ -499,6 +507,7 @@ lease_free(struct hf_lease *l)
 	hf_lock_info_clear(&l->info);
 	free(l->hostname);
 	hf_buf_clear(&l->names);
+	hf_buf_clear(&l->doubts);
 	hf_buf_clear(&l->known);
 	hf_bell_clear(&l->bell);
 	pthread_mutex_destroy(&l->lock);
@@ -516,7 +525,7 @@ lease_start(struct hf_lease *l)
 struct hf_err *
 hf_lease_release(struct hf_lease *lease)
 {
-	struct hf_err *e = NULL;
+	struct hf_err *e;
 	bool was_lost;
 
 	if (lease == NULL)
@@ -527,13 +536,7 @@ hf_lease_release(struct hf_lease *lease)
 	was_lost = hf_lease_state(lease) == HF_LEASE_LOST;
 	atomic_store(&lease->ends, false); /* it ends pauses, and there may be one yet */
 	hf_bell_reset(&lease->bell);
-	for (int i = 0; i < RELEASE_TRIES; i++) {
-		hf_err_free(e);
-		e = lease_delete_all(lease);
-		if (e == NULL || hf_err_code(e) != HF_EIO)
-			break;
-		lease_pause(lease, lease->pace.again * (i + 1));
-	}
+	e = lease_delete_all(lease);
 	lease_tell(lease, (struct hf_lease_event){.kind = HF_LEASE_EV_RELEASED, .error = e});
 	lease_free(lease);
 	if (!was_lost)

@@ -180,13 +180,16 @@ look_again(struct hf_lease *l, struct sight *s)
 
 /*
  * The same, and a rival who came later has the time to see us and go. Who has the older ticket
- * stays, so that of any number of us one always gets through.
+ * stays, so that of any number of us one always gets through. But not for long: by its clock, a
+ * rival with a younger ticket may have come first and hold the lock, and it takes us for an enemy
+ * if we stay (lease_refresh.c, look()).
  */
 static struct hf_err *
 outlast(struct hf_lease *l)
 {
 	hf_auto(sight) s = {0};
 	double patience = l->pace.overlap, pause = patience / 64;
+	int64_t end = lease_boot(l) + hf_ns(lease_conflict(l) / 2);
 
 	for (;;) {
 		struct hf_err *e = look_again(l, &s);
@@ -194,6 +197,8 @@ outlast(struct hf_lease *l)
 		if (e == NULL || hf_err_code(e) != HF_ELOCKED)
 			return e;
 		if (patience <= 0 || !hf_lock_yields(&l->info, &s.rival))
+			return e;
+		if (lease_boot(l) >= end)
 			return e;
 		hf_err_free(e);
 		lease_pause(l, pause);

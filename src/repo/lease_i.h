@@ -15,6 +15,15 @@ struct own_file {
 	int fd;
 };
 
+/*
+ * A file whose put failed may yet come, when the request was only slow: that it is not there to
+ * be deleted does not mean that it will not be.
+ */
+struct doubt {
+	struct hf_id id;
+	int64_t since; /* ns, boot */
+};
+
 struct hf_lease {
 	struct hf_gate gate;
 	struct hf_repo *repo; /* borrowed, as what `o` points to */
@@ -33,6 +42,7 @@ struct hf_lease {
 	pthread_mutex_t lock; /* never held during a call to the store */
 	struct hf_id current; /* the file that the lease stands on */
 	struct hf_buf names;  /* ids of our files that may be there, invariant (4) */
+	struct hf_buf doubts; /* those of them whose put failed: struct doubt */
 	struct hf_name disowned;
 	struct hf_buf known; /* ids of others' locks that were read and do not threaten us */
 
@@ -54,6 +64,9 @@ struct hf_lease *lease_new(struct hf_repo *repo, const struct hf_lease_options *
 void lease_free(struct hf_lease *l);                    /* leaves the files; NULL is fine */
 struct hf_err *lease_start(struct hf_lease *l) HF_MUST; /* the thread */
 
+/* How long a rival may be there before he counts: longer where he needs longer to see us. */
+double lease_conflict(const struct hf_lease *l);
+
 /* Waits `seconds`, or until the lease ends or the user wants to stop. */
 void lease_pause(struct hf_lease *l, double seconds);
 
@@ -74,10 +87,10 @@ void lease_extend(struct hf_lease *l, int64_t boot, int64_t wall);
 /* Writes a file with the present time, remembered before it is tried. */
 struct hf_err *lease_write(struct hf_lease *l, struct own_file *out) HF_MUST;
 
-/* Deletes a file of ours, if it is there; it is forgotten only when it is gone. */
+/* Deletes a file of ours, if it is there; it is forgotten only when it is gone for good. */
 struct hf_err *lease_delete(struct hf_lease *l, struct own_file *file) HF_MUST;
 
-/* Deletes every file that may be there. */
+/* Deletes every file that may be there, at the end; tries again if the store does not answer. */
 struct hf_err *lease_delete_all(struct hf_lease *l) HF_MUST;
 
 /* Deletes all but the current file and the waiting one. Failures keep for the next time. */

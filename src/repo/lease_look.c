@@ -5,6 +5,8 @@
 #include "codec/sha256.h"
 #include "repo/lease_i.h"
 
+enum { DELETE_TRIES = 3 }; /* at the end */
+
 /* ---- sets of ids ---- */
 
 static bool
@@ -29,6 +31,37 @@ forget(struct hf_lease *l, const struct hf_id *id)
 			v[kept++] = v[i];
 	l->names.len = kept * sizeof *v;
 	pthread_mutex_unlock(&l->lock);
+}
+
+static void
+doubt(struct hf_lease *l, const struct hf_id *id)
+{
+	struct doubt d = {*id, lease_boot(l)};
+
+	pthread_mutex_lock(&l->lock);
+	hf_buf_add(&l->doubts, &d, sizeof d);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* Whether a file that is not there may still come. No request takes as long as a lease. */
+static bool
+may_come(struct hf_lease *l, const struct hf_id *id)
+{
+	int64_t old = lease_boot(l) - hf_ns(l->pace.fence);
+	bool found = false;
+
+	pthread_mutex_lock(&l->lock);
+	struct doubt *v = (void *)l->doubts.p;
+	size_t kept = 0;
+	for (size_t i = 0; i < l->doubts.len / sizeof *v; i++) {
+		if (v[i].since < old)
+			continue;
+		found |= hf_id_eq(&v[i].id, id);
+		v[kept++] = v[i];
+	}
+	l->doubts.len = kept * sizeof *v;
+	pthread_mutex_unlock(&l->lock);
+	return found;
 }
 
 /* ---- our files ---- */
@@ -56,8 +89,11 @@ lease_write(struct hf_lease *l, struct own_file *out)
 	struct hf_err *e = hf_buf_ok(&l->names);
 	pthread_mutex_unlock(&l->lock);
 	HF_TRY(e);
-	HF_TRY(hf_err_in(hf_store_put_held(store, &name, hf_buf_bytes(&sealed), &out->fd),
-		"saving the lock"));
+	e = hf_store_put_held(store, &name, hf_buf_bytes(&sealed), &out->fd);
+	if (e != NULL) {
+		doubt(l, &name.id);
+		return hf_err_in(e, "saving the lock");
+	}
 	out->id = name.id;
 	return NULL;
 }
@@ -67,8 +103,14 @@ delete_name(struct hf_lease *l, const struct hf_id *id)
 {
 	struct hf_name name = {HF_LOCK, *id};
 
-	HF_TRY(hf_err_ignore(hf_store_del(hf_repo_store(l->repo), &name), HF_ENOTFOUND));
-	forget(l, id);
+	bool is_doubtful =
+		may_come(l, id); /* now: this host may sleep before it has the answer */
+	struct hf_err *e = hf_store_del(hf_repo_store(l->repo), &name);
+	bool is_absent = e != NULL && hf_err_code(e) == HF_ENOTFOUND;
+
+	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
+	if (!is_absent || !is_doubtful)
+		forget(l, id);
 	return NULL;
 }
 
@@ -99,8 +141,8 @@ copy_names(struct hf_lease *l, size_t *n)
 	return v;
 }
 
-struct hf_err *
-lease_delete_all(struct hf_lease *l)
+static struct hf_err *
+delete_all_once(struct hf_lease *l)
 {
 	size_t n;
 	hf_autofree struct hf_id *v = copy_names(l, &n);
@@ -115,6 +157,19 @@ lease_delete_all(struct hf_lease *l)
 			hf_err_free(e);
 	}
 	return first;
+}
+
+struct hf_err *
+lease_delete_all(struct hf_lease *l)
+{
+	struct hf_err *e = delete_all_once(l);
+
+	for (int i = 1; i < DELETE_TRIES && e != NULL && hf_err_code(e) == HF_EIO; i++) {
+		hf_err_free(e);
+		lease_pause(l, l->pace.again * i);
+		e = delete_all_once(l);
+	}
+	return e;
 }
 
 void

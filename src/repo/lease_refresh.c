@@ -22,6 +22,14 @@ is_lost(struct hf_lease *l, const char *reason, const struct hf_lock_info *rival
 	return hf_lease_check(l);
 }
 
+double
+lease_conflict(const struct hf_lease *l)
+{
+	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
+
+	return l->pace.conflict + (is_sure ? 0 : 4 * l->pace.settle);
+}
+
 /*
  * Looks until nobody threatens us. A rival that has just come will go again, since our file was
  * there before: he sees it. One that stays has not seen it, or does not care.
@@ -29,7 +37,7 @@ is_lost(struct hf_lease *l, const char *reason, const struct hf_lock_info *rival
 static struct hf_err *
 look(struct hf_lease *l, const struct hf_id *first, const struct hf_id *second, struct sight *s)
 {
-	int64_t end = lease_boot(l) + hf_ns(l->pace.conflict);
+	int64_t end = lease_boot(l) + hf_ns(lease_conflict(l));
 
 	for (;;) {
 		HF_TRY(lease_look(l, first, second, hf_lock_threatens, true, s));
@@ -46,6 +54,38 @@ look(struct hf_lease *l, const struct hf_id *first, const struct hf_id *second, 
 }
 
 /*
+ * The same for a file that has just been written: where listings lag, it gets the time that it may
+ * need to be seen. `second` is that file, or `first` if there is no second.
+ */
+static struct hf_err *
+look_for_new(struct hf_lease *l, const struct hf_id *first, const struct hf_id *second,
+	struct sight *s)
+{
+	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
+	double limit = is_sure ? 0 : 6 * l->pace.settle, waited = 0;
+
+	for (;;) {
+		HF_TRY(look(l, first, second, s));
+		bool is_over = second != NULL ? !s->has_first || s->has_second : s->has_first;
+		if (is_over || waited >= limit)
+			return NULL;
+		lease_pause(l, limit / 20);
+		waited += limit / 20;
+		if (atomic_load(&l->ends))
+			return hf_err(HF_ECANCELED, "the lock is being given back");
+	}
+}
+
+/* So long that whoever looks meanwhile sees one of the two files. */
+static double
+overlap(const struct hf_lease *l)
+{
+	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
+
+	return is_sure || l->pace.overlap > l->pace.settle ? l->pace.overlap : l->pace.settle;
+}
+
+/*
  * From the new file's birth on. When both have been seen at the same time, the lease stands on the
  * new one: whatever happens to the old one now, there was no moment without either.
  */
@@ -54,18 +94,18 @@ replace(struct hf_lease *l, struct own_file *file)
 {
 	hf_auto(sight) s = {0};
 
-	HF_TRY(look(l, &l->file.id, &file->id, &s));
+	HF_TRY(look_for_new(l, &l->file.id, &file->id, &s));
 	if (!s.has_first)
 		return is_lost(l, "missing", NULL);
 	if (!s.has_second)
 		return is_lost(l, "new-missing", NULL);
 	struct own_file old = lease_stand_on(l, file);
-	lease_pause(l, l->pace.overlap);
+	lease_pause(l, overlap(l));
 	/* One that cannot be deleted now is a ghost, to be deleted later. */
 	hf_err_free(lease_delete(l, &old));
 	if (atomic_load(&l->ends))
 		return hf_err(HF_ECANCELED, "the lock is being given back");
-	HF_TRY(look(l, &l->file.id, NULL, &s));
+	HF_TRY(look_for_new(l, &l->file.id, NULL, &s));
 	return s.has_first ? NULL : is_lost(l, "new-missing", NULL);
 }
 
