@@ -235,22 +235,25 @@ oracle_tries(struct actor *a, const struct hf_id *id)
 
 		if (p == NULL)
 			continue;
-		p->tried_at = world.now;
+		if (p->tried_at == 0)
+			p->tried_at = world.now;
 		return p;
 	}
 	return NULL;
 }
 
-/* It came after its owner had tried for the last time, at the end, to delete it. */
+/* It came when its owner was at the end already, and nobody tries to delete it for ever. */
 static bool
 came_too_late(const struct claim *c, const struct put *p)
 {
-	if (p == NULL || p->landed_at < p->tried_at)
+	if (p == NULL)
 		return false;
+	if (c->ends_at != 0)
+		return p->landed_at >= c->ends_at;
 	for (unsigned i = 0; i < c->n_puts; i++)
 		if (c->puts[i].stamped > p->tried_at)
 			return false;
-	return c->ends_at == 0 || p->tried_at >= c->ends_at;
+	return p->tried_at != 0 && p->landed_at >= p->tried_at;
 }
 
 void

@@ -61,7 +61,7 @@ struct host {
 /* One file of a lock that was tried: who wrote it when, in true time, and what became of it. */
 struct put {
 	struct hf_id id;
-	int64_t stamped, landed_at, tried_at, gone_at; /* tried: to delete it */
+	int64_t stamped, landed_at, tried_at, gone_at; /* tried: first, to delete it */
 	int64_t wall;                                  /* what the stamp says */
 	unsigned failures;                             /* deletions that got no answer */
 	bool is_there, counts;
