@@ -160,6 +160,20 @@ builder_seal(struct builder *b, struct hf_aead *aead, bool verify)
 	return NULL;
 }
 
+/* HF_ELOST: it is gone. When it cannot be found out now, the look at the end decides. */
+static struct hf_err *
+look_for_lock(struct hf_saver *s, bool *is_there)
+{
+	struct hf_err *e = s->lease != NULL ? hf_lease_verify(s->lease) : NULL;
+
+	if (is_there != NULL)
+		*is_there = s->lease != NULL && e == NULL;
+	if (e == NULL || hf_err_code(e) == HF_ELOST)
+		return e;
+	hf_err_free(e);
+	return NULL;
+}
+
 /* Writes the packs that wait as one index file. Only with s->lock free. */
 static struct hf_err *
 save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
@@ -171,16 +185,19 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	HF_TRY(hf_buf_ok(&json));
 	if (s->is_dry_run)
 		return NULL;
+	/*
+	 * Looked for before as well: who took us for dead may have condemned these packs, and an
+	 * index file that names them would lead others astray until it is repaired.
+	 */
+	HF_TRY(look_for_lock(s, NULL));
 	HF_TRY(hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id));
 	hf_index_add_file(s->ix, &id);
 	hf_trail_file(s->trail, &id);
-	if (s->lease == NULL)
-		return NULL;
-	hf_autoptr(hf_err) e = hf_lease_verify(s->lease);
-	if (e == NULL)
+	bool is_there;
+	HF_TRY(look_for_lock(s, &is_there));
+	if (is_there)
 		hf_trail_confirm(s->trail, &id, packs, n);
-	/* When it cannot be seen now, the look at the end decides. */
-	return e != NULL && hf_err_code(e) == HF_ELOST ? hf_steal(e) : NULL;
+	return NULL;
 }
 
 static void

@@ -29,7 +29,7 @@ struct hf_saver;
 struct hf_saver_options {
 	bool is_dry_run; /* do everything but write to the store */
 	/*
-	 * Looked for in the store after every index file, whose packs are confirmed then. Whether
+	 * Looked for in the store before and after every index file; then its packs are confirmed. Whether
 	 * anything may be written is not asked here but at the store's gate. May be NULL.
 	 */
 	struct hf_lease *lease;
