@@ -5,6 +5,7 @@ A lock is removed at once when there is a proof that its holder is dead, and nev
 has no proof either way is watched first, for as long as its holder could have left it alone.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -249,9 +250,9 @@ def is_watched(repo, at_least, env=None):
     tap.ok("dead (watched)" in r.stderr or "dead (clocks)" in r.stderr, r.stderr)
 
 
-@on_ramfs
-def as_a_process_in_another_pid_namespace(tmp, repo):
+def as_a_process_in_another_pid_namespace(ram):
     """Nobody can tell; a holder who goes on refreshing is left alone, one who does not is watched."""
+    repo = repos.quick(ram / "repo")
     with locking.shared(holdfast, repo, *QUICK, prefix=locking.in_pid_namespace()) as run:
         end = time.monotonic() + 1.2 * WATCH_OURS
         while time.monotonic() < end:
@@ -282,12 +283,18 @@ def restic_is_watched(tmp, name, hold, prefix):
 
 
 @tap.test
-def a_restic_that_is_stopped_or_elsewhere(tmp):
+def of_whom_nothing_is_known(tmp):
+    """A restic that is stopped or elsewhere, and one of ours elsewhere where there are no marks."""
     elsewhere = locking.in_pid_namespace()
     jobs = [(name, hold, prefix) for name in ("restic-0.14", "restic-new")
             for hold, prefix in ((locking.shared, []), (locking.exclusive, []), (locking.shared, elsewhere))]
-    locking.together([(f"{name} {n}", restic_is_watched, tmp / str(n), name, hold, prefix)
-                      for n, (name, hold, prefix) in enumerate(jobs)])
+    parts = [(f"{name} {n}", restic_is_watched, tmp / str(n), name, hold, prefix)
+             for n, (name, hold, prefix) in enumerate(jobs)]
+    with contextlib.ExitStack() as stack:
+        if "HF_TEST_MOUNTS" in os.environ:
+            ram = stack.enter_context(locking.ramfs(tmp))
+            parts.append(("ours", as_a_process_in_another_pid_namespace, ram))
+        locking.together(parts)
 
 
 tap.main()

@@ -6,6 +6,7 @@ What restic does in the same place is printed, not asked for.
 
 import concurrent.futures
 import contextlib
+import copy
 import fcntl
 import os
 import pty
@@ -209,21 +210,34 @@ def the_terminal_is_hung_up(tmp):
 def what_restic_does(tmp):
     """For comparison: what is left in locks/, as seen; nothing is demanded."""
     p = Place(tmp)
+
+    def reader_goes(name, command, repo):
+        q = copy.copy(p)
+        q.repo = repo
+        code = read_a_line(q, repos.restic(name), command=command)
+        return f"{name}: {command[0]} | head -1: exit code {code}, {len(locking.locks(repo))} locks left"
+
+    def signalled(name, number, repo):
+        with locking.shared(repos.restic(name), repo) as run:
+            time.sleep(0.3)
+            run.signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.end(1)
+            return (f"{name}: backup --stdin, {number.name}: exit code {run.p.poll()}, "
+                    f"{len(locking.locks(repo))} locks left")
+
+    parts = []
     for name in "restic-0.14", "restic-new":
-        restic = repos.restic(name)
         for command in (["check"], ["ls", "latest"]):
-            code = read_a_line(p, restic, command=command)
-            print(f"# {name}: {command[0]} | head -1: exit code {code}, {len(locking.locks(p.repo))} locks left")
-            restic(p.repo, "unlock", "--remove-all")
+            parts.append((name, reader_goes, name, command))
         for number in signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE:
-            with locking.shared(restic, p.repo) as run:
-                time.sleep(0.3)
-                run.signal(number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    run.end(1)
-                print(f"# {name}: backup --stdin, {number.name}: exit code {run.p.poll()}, "
-                      f"{len(locking.locks(p.repo))} locks left")
-            restic(p.repo, "unlock", "--remove-all")
+            parts.append((name, signalled, name, number))
+    for n, part in enumerate(parts):
+        repo = p.tmp / f"repo-{n}"
+        shutil.copytree(p.repo, repo)
+        parts[n] = (*part, repo)
+    for line in locking.together(parts):
+        print(f"# {line}")
 
 
 tap.main()
