@@ -351,7 +351,8 @@ static void
 found(void *arg, const struct hf_check_finding *f)
 {
 	(void)arg;
-	fprintf(stderr, "# found: kind %d\n", (int)f->kind);
+	if (hf_check_is_damage(f->kind))
+		fprintf(stderr, "# found: %s\n", f->text);
 }
 
 /* Everything that the repository promises is there. */
