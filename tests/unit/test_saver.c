@@ -280,7 +280,6 @@ TEST_WITHIN(saver_survives_any_failure, 120)
 	do {
 		struct hf_fault_plan plan = {
 			.kind = HF_FAULT_FAIL, .code = HF_EFATAL, .first = ++at};
-		hf_auto(hf_secret) password = {0};
 		hf_autoptr(hf_repo) repo = NULL;
 		hf_autofree char *dir = NULL;
 		struct hf_store *store;
