@@ -18,8 +18,8 @@ unsigned hf_romix_lanes(void);
 
 /*
  * Mixes `n_lanes` blocks (1 to hf_romix_lanes()) of 128 * r bytes each, which lie one after the
- * other at `b`, in place. N is a power of two from 2 to 2^31. Uses 128 * N * r bytes per lane,
- * whose product the caller has checked to fit. HF_EFATAL: no memory.
+ * other at `b`, in place. N is a power of two from 2 to 2^31. Uses 96 * N * r bytes per lane;
+ * the caller has checked that 128 * N * r fit. HF_EFATAL: no memory.
  */
 struct hf_err *hf_romix(uint8_t *b, unsigned n_lanes, uint64_t n, uint64_t r) HF_MUST;
 
