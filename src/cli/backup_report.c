@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Texts and JSON fields are restic's: other programs read both. */
 #include "cli/backup_report.h"
+#include "cli/lease_log.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -314,7 +315,9 @@ static void
 on_recovers(void *arg, unsigned round, const struct hf_err *why)
 {
 	struct hf_backup_report *r = arg;
+	struct hf_log_more more = {.reason = hf_err_text(why), .round = round};
 
+	hf_lease_log_more(r->cli, "lock.revalidate", &more);
 	hf_say_err(r->cli->out,
 		"Warning: %s\nWarning: getting a new lock, and saving again what may be "
 		"missing (attempt %u)",

@@ -15,6 +15,7 @@
 #include "cli/fail.h"
 #include "cli/format.h"
 #include "cli/front_i.h"
+#include "cli/lease_log.h"
 
 /* Seconds. */
 static const double try_s = 45;     /* T_try: what only the wall clock says is believed then */
@@ -89,11 +90,29 @@ lost_reason(const struct front *f)
 }
 
 static void
+log_child(struct front *f, const char *what)
+{
+	struct hf_log_more more = {.holder = f->keep->holder, .what = what, .pid = f->job.pid};
+
+	hf_lease_log_more(f->cli, "lock.child", &more);
+}
+
+static void
 tell(struct front *f, enum hf_guard_event ev, enum hf_lease_state state)
 {
+	static const char *const words[] = {
+		[HF_GUARD_HAS_FROZEN] = "frozen",
+		[HF_GUARD_HAS_THAWED] = "thawed",
+		[HF_GUARD_HAS_TERMINATED] = "terminated",
+		[HF_GUARD_HAS_KILLED] = "killed",
+		[HF_GUARD_HAS_CUT_OFF] = "killed",
+		[HF_GUARD_HAS_IGNORED] = "unprotected",
+	};
 	const char *what = state == HF_LEASE_LOST ? "the lock is lost"
 						  : "the lock could not be refreshed in time";
 
+	if (words[ev] != NULL)
+		log_child(f, words[ev]);
 	switch (ev) {
 	case HF_GUARD_HAS_FROZEN:
 		front_say(f, "Warning: %s; the command is stopped until it is certain again",
@@ -366,6 +385,7 @@ start_command(struct front *f)
 	e = hf_job_start(&f->job, f->o->argv, f->o->lease_fd, &f->keep->child, &code);
 	if (e == NULL) {
 		f->guard.group = f->job.pid;
+		log_child(f, "started");
 		return NULL;
 	}
 	f->job.pid = 0;
@@ -398,6 +418,7 @@ conclude(struct front *f, int64_t begin, struct hf_err *e)
 		       (kept != NULL && hf_err_code(kept) == HF_ELOST);
 	bool has_exited = f->status.si_code == CLD_EXITED;
 
+	log_child(f, "ended");
 	front_say_verbose(f, "the lock was held for %s; the command ended with %s %d",
 		hf_format_duration(front_since(begin)).s, has_exited ? "exit code" : "signal",
 		f->status.si_status);

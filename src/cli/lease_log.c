@@ -105,6 +105,15 @@ write_logfmt(const struct fields *f, struct hf_buf *out)
 	}
 }
 
+static void
+write_line(enum hf_log_format format, const struct fields *f, struct hf_buf *out)
+{
+	if (format == HF_LOG_JSON)
+		write_json(f, out);
+	else
+		write_logfmt(f, out);
+}
+
 void
 hf_lease_log_line(
 	enum hf_log_format format, const struct hf_lease_event *ev, struct hf_buf *out)
@@ -112,7 +121,7 @@ hf_lease_log_line(
 	hf_auto(hf_buf) time = HF_BUF_MAX(64);
 	struct timespec ts = {(time_t)(ev->wall / HF_SECOND), (long)(ev->wall % HF_SECOND)};
 	struct hf_time now = hf_time_local(ts);
-	struct hf_hex id = hf_id_hex(&ev->id);
+	struct hf_hex id = hf_id_hex(&ev->id), repo = hf_id_hex(&ev->repo);
 	struct fields f = {0};
 
 	hf_time_add(&time, &now);
@@ -120,6 +129,7 @@ hf_lease_log_line(
 	add_text(&f, "time", (const char *)time.p);
 	add_text(&f, "event", hf_lease_event_text(ev->kind));
 	add_number(&f, "boottime_s", (double)ev->boot / 1e9);
+	add_text(&f, "repository", repo.s);
 	add_text(&f, "holder", ev->holder);
 	if (!hf_id_is_zero(&ev->id))
 		add_text(&f, "lock", id.s);
@@ -128,10 +138,33 @@ hf_lease_log_line(
 		ev->kind != HF_LEASE_EV_WAIT)
 		add_number(&f, "fence_in_s", ev->fence_in_s);
 	add_special(&f, ev);
-	if (format == HF_LOG_JSON)
-		write_json(&f, out);
-	else
-		write_logfmt(&f, out);
+	write_line(format, &f, out);
+}
+
+void
+hf_lease_log_more(struct hf_cli *cli, const char *event, const struct hf_log_more *more)
+{
+	enum hf_log_format format = (enum hf_log_format)cli->global.log_format;
+	hf_auto(hf_buf) time = HF_BUF_MAX(64), line = HF_BUF_MAX(4096);
+	struct hf_time now = hf_time_now();
+	struct fields f = {0};
+
+	if (format == HF_LOG_NONE)
+		return;
+	hf_time_add(&time, &now);
+	hf_buf_add(&time, "", 1);
+	add_text(&f, "time", (const char *)time.p);
+	add_text(&f, "event", event);
+	add_number(&f, "boottime_s", hf_clock());
+	add_text(&f, "holder", more->holder);
+	add_text(&f, "what", more->what);
+	if (more->pid != 0)
+		add_count(&f, "pid", (uint64_t)more->pid);
+	if (more->round != 0)
+		add_count(&f, "round", more->round);
+	add_text(&f, "reason", more->reason);
+	write_line(format, &f, &line);
+	hf_err_json(cli->out, &line);
 }
 
 /* Words of restic that wrappers look for, or ours for what restic has no words for. */

@@ -18,4 +18,12 @@ void hf_lease_log(void *cli, const struct hf_lease_event *ev);
 void hf_lease_log_line(
 	enum hf_log_format format, const struct hf_lease_event *ev, struct hf_buf *out);
 
+/* What happens around a lease and is not its own doing: lock.child, lock.revalidate. */
+struct hf_log_more {
+	const char *holder, *what, *reason; /* NULL: left out */
+	int64_t pid;                        /* 0: left out, as are 0 rounds */
+	unsigned round;
+};
+void hf_lease_log_more(struct hf_cli *cli, const char *event, const struct hf_log_more *more);
+
 #endif

@@ -213,6 +213,7 @@ lease_tell(struct hf_lease *l, struct hf_lease_event ev)
 	if (l->o.on_event == NULL)
 		return;
 	ev.holder = l->info.holder;
+	ev.repo = hf_repo_config(l->repo)->id;
 	ev.seq = l->info.seq;
 	ev.boot = lease_boot(l);
 	ev.wall = l->clocks->wall(l->clocks->arg);

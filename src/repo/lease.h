@@ -116,7 +116,8 @@ enum { HF_LEASE_EVENTS = HF_LEASE_EV_RELEASED + 1 };
 struct hf_lease_event {
 	enum hf_lease_event_kind kind;
 	const char *holder; /* ours */
-	struct hf_id id;    /* the file that it is about: ours, or the other's */
+	struct hf_id repo;
+	struct hf_id id; /* the file that it is about: ours, or the other's */
 	uint64_t seq;
 	unsigned n;
 	double seconds;
