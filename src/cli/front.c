@@ -89,8 +89,8 @@ lost_reason(const struct front *f)
 	return f->keep->lost_reason[0] != '\0' ? f->keep->lost_reason : "not refreshed in time";
 }
 
-static void
-log_child(struct front *f, const char *what)
+void
+front_log_child(struct front *f, const char *what)
 {
 	struct hf_log_more more = {.holder = f->keep->holder, .what = what, .pid = f->job.pid};
 
@@ -112,7 +112,7 @@ tell(struct front *f, enum hf_guard_event ev, enum hf_lease_state state)
 						  : "the lock could not be refreshed in time";
 
 	if (words[ev] != NULL)
-		log_child(f, words[ev]);
+		front_log_child(f, words[ev]);
 	switch (ev) {
 	case HF_GUARD_HAS_FROZEN:
 		front_say(f, "Warning: %s; the command is stopped until it is certain again",
@@ -385,7 +385,7 @@ start_command(struct front *f)
 	e = hf_job_start(&f->job, f->o->argv, f->o->lease_fd, &f->keep->child, &code);
 	if (e == NULL) {
 		f->guard.group = f->job.pid;
-		log_child(f, "started");
+		front_log_child(f, "started");
 		return NULL;
 	}
 	f->job.pid = 0;
@@ -418,7 +418,6 @@ conclude(struct front *f, int64_t begin, struct hf_err *e)
 		       (kept != NULL && hf_err_code(kept) == HF_ELOST);
 	bool has_exited = f->status.si_code == CLD_EXITED;
 
-	log_child(f, "ended");
 	front_say_verbose(f, "the lock was held for %s; the command ended with %s %d",
 		hf_format_duration(front_since(begin)).s, has_exited ? "exit code" : "signal",
 		f->status.si_status);

@@ -36,6 +36,9 @@ struct front {
 int64_t front_now(void);          /* boot clock */
 double front_since(int64_t then); /* seconds */
 
+/* A line lock.child in the log for programs. */
+void front_log_child(struct front *f, const char *what);
+
 /*
  * Says something on standard error, unless that would wait: a reader who is gone to sleep must not
  * keep us from looking after the lock.

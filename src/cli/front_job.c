@@ -92,6 +92,7 @@ look_for_end(struct front *f)
 		return;
 	f->has_ended = true;
 	f->ended_at = front_now();
+	front_log_child(f, "ended");
 	f->had_tty = hf_job_take_tty(&f->job);
 	f->ended_in_doubt =
 		f->keeper_is_dead || f->adopting || front_lease_state(f) >= HF_LEASE_FENCED;
