@@ -23,10 +23,6 @@ struct hf_lock_options {
 /* HF_EINVAL: an option `lock.X` is not known, or its value makes no sense. */
 struct hf_err *hf_lock_options(const struct hf_cli *cli, struct hf_lock_options *out) HF_MUST;
 
-/* For who judges locks without taking one. Dies with `setup`. */
-struct hf_lease_setup;
-struct hf_judge hf_lease_setup_judge(struct hf_lease_setup *setup, struct hf_repo *repo);
-
 /* Options of a lease and what they point to. Stays where it is; outlives the lease. */
 struct hf_lease_setup {
 	struct hf_lease_pace pace;
@@ -37,12 +33,14 @@ struct hf_lease_setup {
 
 /*
  * Fills in everything but the mode and the note; the role is the command's name, and events go to
- * hf_lease_log().
- * What was seen of other people's locks is remembered in $XDG_STATE_HOME/holdfast/seen.
+ * hf_lease_log(). What was seen of other people's locks is remembered in $XDG_STATE_HOME/holdfast/seen.
  */
 struct hf_err *hf_lease_setup(
 	struct hf_cli *cli, struct hf_repo *repo, struct hf_lease_setup *out) HF_MUST;
 void hf_lease_setup_clear(struct hf_lease_setup *s);
+
+/* For who judges locks without taking one. Dies with `setup`. */
+struct hf_judge hf_lease_setup_judge(struct hf_lease_setup *setup, struct hf_repo *repo);
 
 /*
  * What an event of a lease is for people: one line for `out`, which is said at *level and, if

@@ -396,8 +396,9 @@ refresh_now(struct hf_lease *l, unsigned *failures)
 	return lease_boot(l) + pause_after(l, *failures != 0 ? *failures : 1);
 }
 
-void
-hf_lease_run(struct hf_lease *l)
+/* Refreshes when it is time, and when somebody at the gate asks, until the lease is over. */
+static void
+run(struct hf_lease *l)
 {
 	int64_t next = lease_boot(l) + period(l);
 	unsigned failures = 0;
@@ -427,7 +428,7 @@ hf_lease_run(struct hf_lease *l)
 static struct hf_err *
 run_thread(void *arg)
 {
-	hf_lease_run(arg);
+	run(arg);
 	return NULL;
 }
 
@@ -518,8 +519,6 @@ lease_free(struct hf_lease *l)
 struct hf_err *
 lease_start(struct hf_lease *l)
 {
-	if (l->o.runs_no_thread)
-		return NULL;
 	return hf_group_go(l->group, "lease", run_thread, l);
 }
 

@@ -35,7 +35,7 @@
 #include "base/stop.h"
 #include "repo/lock_proof.h"
 
-/* Seconds; tests are in more of a hurry than HF_LEASE_PACE. */
+/* Seconds; tests are in more of a hurry than hf_lease_pace. */
 struct hf_lease_pace {
 	double every;      /* T_refresh: between refreshes, ± 10 % */
 	double suspect;    /* without a verified refresh: a warning */
@@ -141,7 +141,6 @@ struct hf_lease_options {
 	bool claims_early; /* exclusive: shut others out while waiting (--lock-wait-claim) */
 	bool plain_host;
 	bool trusts_hosts;                /* proof P3 */
-	bool ignores_watch;               /* never wait for proof by watching */
 	const struct hf_lease_pace *pace; /* NULL: hf_lease_pace */
 	double scale;                     /* of the proofs' times; 0: 1 */
 	const struct hf_clocks *clocks;   /* NULL: the kernel's */
@@ -154,7 +153,6 @@ struct hf_lease_options {
 	/* Continues the lease of a dead process of ours: its holder and its current file. */
 	const char *adopt_holder;
 	struct hf_id adopt_id;
-	bool runs_no_thread; /* the caller calls hf_lease_run() */
 };
 
 struct hf_lease;
@@ -167,12 +165,6 @@ struct hf_lease;
  */
 struct hf_err *hf_lease_acquire(struct hf_repo *repo, const struct hf_lease_options *options,
 	struct hf_lease **out) HF_MUST;
-
-/*
- * What the thread does: refreshes when it is time, and when another thread asks; returns when the
- * lease is lost or being released.
- */
-void hf_lease_run(struct hf_lease *lease);
 
 /* NULL until the lease is LOST; then HF_ELOST, for ever. Cheap. NULL for a NULL lease. */
 struct hf_err *hf_lease_check(struct hf_lease *lease) HF_MUST;
