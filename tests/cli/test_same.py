@@ -12,6 +12,7 @@ import re
 import shutil
 import tarfile
 
+import repos
 import tap
 
 CLEAN = {k: "" for k in os.environ if k.startswith(("RESTIC_", "HOLDFAST_"))}
@@ -21,7 +22,7 @@ class Pair:
     def __init__(self, tmp):
         self.tmp = tmp
         self.restic = tap.peer("restic-new")
-        self.env = {**CLEAN, "RESTIC_PASSWORD": "pw", "RESTIC_CACHE_DIR": str(tmp / "cache"),
+        self.env = {**CLEAN, "RESTIC_PASSWORD": repos.PASSWORD, "RESTIC_CACHE_DIR": str(tmp / "cache"),
                     "TZ": "Europe/Berlin", "RESTIC_REPOSITORY": str(tmp / "repo"),
                     "HOME": str(tmp)}
 
@@ -70,7 +71,7 @@ def repository(p, has_odd_names=True):
     d = tree(p.tmp)
     if not has_odd_names:
         (d / "new\nline\x07").unlink()
-    p.setup("init", "-q")
+    repos.quick(p.tmp / "repo")  # most of the time would go into the key
     p.setup("backup", "-q", "data", "--tag", "one", "--host", "h1", "--time",
             "2023-01-02 03:04:05")
     (d / "a.txt").write_text("changed\n")
@@ -249,8 +250,8 @@ def backups(tmp):
         (["data", "--tag", "a", "-g", "moon"], {}),
         (["data/sub", "data/sub/deeper", "."], {}),
     ]
-    for who, program in (("r", p.restic), ("h", tap.holdfast())):
-        p.one(program, "init", "-q", "-r", tmp / who)
+    for who in "rh":
+        repos.quick(tmp / who)
     for argv, kw in cases:
         a = p.one(p.restic, "-r", tmp / "r", "backup", *argv, **kw)
         b = p.one(tap.holdfast(), "-r", tmp / "h", "backup", *argv, **kw)
