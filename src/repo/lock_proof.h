@@ -45,6 +45,7 @@ char *hf_verdict_text(const struct hf_verdict *v);
 /*
  * Memory of what was seen when, so that the second run of a cron job can prove what the first
  * could not. Kept in a small file below `dir`; what cannot be read or written there is forgotten.
+ * Any thread may look into it.
  */
 struct hf_watch;
 
@@ -58,7 +59,7 @@ HF_AUTOPTR(hf_watch)
 void hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n);
 
 /* For how many seconds, awake, a lock file has been seen; 0 for NULL and for what was not seen. */
-double hf_watch_seen_for(const struct hf_watch *w, const struct hf_id *id);
+double hf_watch_seen_for(struct hf_watch *w, const struct hf_id *id);
 
 struct hf_judge {
 	struct hf_repo *repo;

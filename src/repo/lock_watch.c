@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -29,6 +30,7 @@ struct hf_watch {
 	const struct hf_clocks *clocks;
 	char *path; /* of the file, or NULL */
 	struct hf_proc self;
+	pthread_mutex_t lock; /* for what follows: who refreshes looks, and who validates */
 	struct sighting *v;
 	size_t len;
 	bool is_changed; /* the file says something else */
@@ -89,6 +91,7 @@ hf_watch_new(const char *dir, const struct hf_id *repo, const struct hf_clocks *
 
 	w->clocks = clocks != NULL ? clocks : &hf_clocks_kernel;
 	w->self = hf_proc_self();
+	pthread_mutex_init(&w->lock, NULL);
 	if (dir == NULL || w->self.boot[0] == '\0')
 		return w;
 	if (asprintf(&w->path, "%s/%s", dir, hf_id_hex(repo).s) < 0)
@@ -149,6 +152,7 @@ hf_watch_free(struct hf_watch *w)
 		save(w);
 	free(w->path);
 	free(w->v);
+	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
@@ -177,6 +181,7 @@ hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n)
 
 	if (w == NULL)
 		return;
+	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->len; i++)
 		if (is_listed(ids, n, &w->v[i].id))
 			w->v[kept++] = w->v[i];
@@ -188,12 +193,21 @@ hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n)
 		add(w, &ids[i], w->clocks->awake(w->clocks->arg));
 		w->is_changed = true;
 	}
+	pthread_mutex_unlock(&w->lock);
 }
 
 double
-hf_watch_seen_for(const struct hf_watch *w, const struct hf_id *id)
+hf_watch_seen_for(struct hf_watch *w, const struct hf_id *id)
 {
-	const struct sighting *s = w != NULL ? find(w, id) : NULL;
+	const struct sighting *s;
+	double seconds = 0;
 
-	return s == NULL ? 0 : (double)(w->clocks->awake(w->clocks->arg) - s->first) / 1e9;
+	if (w == NULL)
+		return 0;
+	pthread_mutex_lock(&w->lock);
+	s = find(w, id);
+	if (s != NULL)
+		seconds = (double)(w->clocks->awake(w->clocks->arg) - s->first) / 1e9;
+	pthread_mutex_unlock(&w->lock);
+	return seconds;
 }

@@ -876,6 +876,40 @@ TEST(watching_goes_on_in_another_process)
 	hf_watch_free(w);
 }
 
+static void *
+verify_often(void *lease)
+{
+	for (int i = 0; i < 200; i++) {
+		CHECK_OK(hf_lease_verify(lease));
+		sleep_s(0.001);
+	}
+	return NULL;
+}
+
+/* Who validates looks while the lease is refreshed; both remember what they see. */
+TEST(several_threads_look_at_once)
+{
+	struct gate *g;
+	hf_autoptr(hf_repo) repo = make_repo(&g);
+	hf_autoptr(hf_watch) watch =
+		hf_watch_new(NULL, &hf_repo_config(repo)->id, &hf_clocks_kernel);
+	struct hf_lease_options o = {
+		.mode = HF_LOCK_SHARED, .role = "test", .pace = &lively, .watch = watch};
+	struct hf_lease *l, *other;
+	pthread_t threads[2];
+
+	REQUIRE_OK(hf_lease_acquire(repo, &o, &l));
+	for (int i = 0; i < 2; i++)
+		REQUIRE_EQ(pthread_create(&threads[i], NULL, verify_often, l), 0);
+	for (int i = 0; i < 20; i++) {
+		REQUIRE_OK(take(repo, HF_LOCK_SHARED, &other));
+		CHECK_OK(hf_lease_release(other));
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_OK(hf_lease_release(l));
+}
+
 /* The proof is from before the refresh. */
 TEST(a_holder_that_has_refreshed_since_is_not_removed)
 {
