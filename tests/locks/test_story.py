@@ -47,12 +47,13 @@ class Script(locking.Run):
         self.ticks, self.stop_file = tmp / "ticks", tmp / "end"
         super().__init__(holdfast, repo, *OPTIONS, "--log-format=logfmt", *options, "with-lock", "--", sys.executable,
                          "-c", COMMAND, self.ticks, self.stop_file, prefix=prefix)
-        locking.until("the command works", lambda: self.ticks.exists() or self.p.poll() is not None)
+        locking.until("the command works", lambda: self.last() > 0 or self.p.poll() is not None)
         tap.ok(self.p.poll() is None, self.stderr())
 
     def last(self):
-        """When it last said something, as time.monotonic()."""
-        for line in reversed(self.ticks.read_text().split("\n")[:-1]):
+        """When it last said something, as time.monotonic(); 0 before it has."""
+        text = self.ticks.read_text() if self.ticks.exists() else ""
+        for line in reversed(text.split("\n")[:-1]):
             return int(line) / 1e9
         return 0
 
