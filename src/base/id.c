@@ -72,3 +72,13 @@ hf_id_is_zero(const struct hf_id *id)
 		any |= id->b[i];
 	return any == 0;
 }
+
+size_t
+hf_id_find(const struct hf_id *v, size_t n, const struct hf_id *id)
+{
+	size_t i = 0;
+
+	while (i < n && !hf_id_eq(&v[i], id))
+		i++;
+	return i;
+}

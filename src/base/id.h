@@ -37,4 +37,7 @@ hf_id_cmp(const struct hf_id *a, const struct hf_id *b)
 
 bool hf_id_is_zero(const struct hf_id *id);
 
+/* The place of `id` among `n` in any order; `n`: it is not there. For short lists. */
+size_t hf_id_find(const struct hf_id *v, size_t n, const struct hf_id *id);
+
 #endif

@@ -125,8 +125,8 @@ struct hf_backup_options {
 
 	/*
 	 * The lock under which all happens; NULL: none, and nothing is validated. regain() is called
-	 * after it was lost: it gives back the old lease and gets a new one, which may take as long
-	 * as somebody else's prune. NULL: a loss is the end.
+	 * after it was lost: it gets a new lease and gives back the old one, which may take as long
+	 * as somebody else's prune; on failure the old one stays. NULL: a loss is the end.
 	 */
 	struct hf_lease *lease;
 	struct hf_err *(*regain)(void *arg, struct hf_lease **out);

@@ -70,7 +70,7 @@ struct hf_index {
 	size_t pack_cap;      /* a power of two */
 	atomic_size_t n_packs;
 	struct hf_buf files; /* ids of index files, under packs_lock */
-	const struct hf_trail *trail;
+	struct hf_trail *trail;
 };
 
 enum { MAX_FILES = 1 << 28 }; /* bytes of ids; eight million index files */
@@ -107,7 +107,7 @@ hf_index_free(struct hf_index *ix)
 }
 
 void
-hf_index_distrust(struct hf_index *ix, const struct hf_trail *trail)
+hf_index_distrust(struct hf_index *ix, struct hf_trail *trail)
 {
 	ix->trail = trail;
 }

@@ -45,7 +45,7 @@ HF_AUTOPTR(hf_index)
  * Packs that this trail distrusts are passed over when index files are read. It outlives the
  * index; NULL: all are trusted. To be set before anything is loaded.
  */
-void hf_index_distrust(struct hf_index *ix, const struct hf_trail *trail);
+void hf_index_distrust(struct hf_index *ix, struct hf_trail *trail);
 bool hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack);
 
 /*

@@ -145,7 +145,7 @@ hf_lease_page_id(const struct hf_lease_page *page, struct hf_id *out)
 	uint64_t words[4];
 
 	static_assert(sizeof words == sizeof *out, "an id is four words");
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < READ_TRIES; i++) {
 		uint32_t version = atomic_load(&page->version);
 
 		for (int w = 0; w < 4; w++)

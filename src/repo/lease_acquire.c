@@ -163,14 +163,12 @@ see_own(struct hf_lease *l, struct sight *s)
 static struct hf_err *
 look_again(struct hf_lease *l, struct sight *s)
 {
-	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
-
 	/*
 	 * Where listings show what is there, waiting adds nothing. A folder is read entry by
 	 * entry, though, and a holder that replaces its file just then might slip through one
 	 * reading; so it is read twice (model/list.pml).
 	 */
-	if (!is_sure)
+	if (!lease_sees_at_once(l))
 		lease_pause(l, l->pace.settle);
 	HF_TRY(hf_stop_check(l->stop));
 	HF_TRY(look_for_others(l, &l->file.id, s));
@@ -316,9 +314,7 @@ adopt(struct hf_lease *l)
 
 	snprintf(l->info.holder, sizeof l->info.holder, "%s", l->o.adopt_holder);
 	l->info.seq = atomic_load(&l->page->seq);
-	pthread_mutex_lock(&l->lock);
-	hf_buf_add(&l->names, &file.id, sizeof file.id);
-	pthread_mutex_unlock(&l->lock);
+	HF_TRY(lease_own(l, &file.id));
 	lease_stand_on(l, &file);
 	l->verified = INT64_MIN / 2;
 	for (;;) {

@@ -67,6 +67,13 @@ struct hf_err *lease_start(struct hf_lease *l) HF_MUST; /* the thread */
 /* How long a rival may be there before he counts: longer where he needs longer to see us. */
 double lease_conflict(const struct hf_lease *l);
 
+/* A listing shows what is there; elsewhere everything takes longer. */
+static inline bool
+lease_sees_at_once(const struct hf_lease *l)
+{
+	return hf_store_lists_at_once(hf_repo_store(l->repo));
+}
+
 /* Waits `seconds`, or until the lease ends or the user wants to stop. */
 void lease_pause(struct hf_lease *l, double seconds);
 
@@ -83,6 +90,9 @@ struct own_file lease_stand_on(struct hf_lease *l, struct own_file *file);
 void lease_extend(struct hf_lease *l, int64_t boot, int64_t wall);
 
 /* ---- our files ---- */
+
+/* Remembers a name as one of ours, invariant (4). */
+struct hf_err *lease_own(struct hf_lease *l, const struct hf_id *id) HF_MUST;
 
 /* Writes a file with the present time, remembered before it is tried. */
 struct hf_err *lease_write(struct hf_lease *l, struct own_file *out) HF_MUST;

@@ -12,12 +12,20 @@ enum { DELETE_TRIES = 3 }; /* at the end */
 static bool
 is_in(const struct hf_buf *ids, const struct hf_id *id)
 {
-	const struct hf_id *v = (const void *)ids->p;
+	size_t n = ids->len / sizeof *id;
 
-	for (size_t i = 0; i < ids->len / sizeof *v; i++)
-		if (hf_id_eq(&v[i], id))
-			return true;
-	return false;
+	return hf_id_find((const void *)ids->p, n, id) < n;
+}
+
+/* Before anything is tried under that name: it may be there although nobody says so. */
+struct hf_err *
+lease_own(struct hf_lease *l, const struct hf_id *id)
+{
+	pthread_mutex_lock(&l->lock);
+	hf_buf_add(&l->names, id, sizeof *id);
+	struct hf_err *e = hf_buf_ok(&l->names);
+	pthread_mutex_unlock(&l->lock);
+	return e;
 }
 
 static void
@@ -83,13 +91,9 @@ lease_write(struct hf_lease *l, struct own_file *out)
 	HF_TRY(hf_buf_ok(&json));
 	HF_TRY(hf_repo_seal(l->repo, HF_LOCK, hf_buf_bytes(&json), &sealed));
 	name.id = hf_sha256(hf_buf_bytes(&sealed));
-	/* Before it is tried: an answer that is lost, or late, hides a file that is there. */
-	pthread_mutex_lock(&l->lock);
-	hf_buf_add(&l->names, &name.id, sizeof name.id);
-	struct hf_err *e = hf_buf_ok(&l->names);
-	pthread_mutex_unlock(&l->lock);
-	HF_TRY(e);
-	e = hf_store_put_held(store, &name, hf_buf_bytes(&sealed), &out->fd);
+	/* An answer that is lost, or late, hides a file that is there. */
+	HF_TRY(lease_own(l, &name.id));
+	struct hf_err *e = hf_store_put_held(store, &name, hf_buf_bytes(&sealed), &out->fd);
 	if (e != NULL) {
 		doubt(l, &name.id);
 		return hf_err_in(e, "saving the lock");
@@ -215,12 +219,8 @@ look_at(struct looking *k, const struct hf_id *id)
 
 	HF_TRY(hf_lock_load(k->l->repo, id, &other));
 	/* Of the process whose lease this one has adopted: a file that it did not live to delete. */
-	if (other.is_ours && strcmp(other.holder, k->l->info.holder) == 0) {
-		pthread_mutex_lock(&k->l->lock);
-		hf_buf_add(&k->l->names, id, sizeof *id);
-		pthread_mutex_unlock(&k->l->lock);
-		return NULL;
-	}
+	if (other.is_ours && strcmp(other.holder, k->l->info.holder) == 0)
+		return lease_own(k->l, id);
 	if (!k->is_rival(&k->l->info, &other)) {
 		remember(k->l, id);
 		return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A refresh, from one file to the next, and looking in between. The lease is extended when the last listing is as it should
- * be, and counts from before the new file's stamp.
+ * A refresh, from one file to the next, and looking in between. The lease is extended when the last
+ * listing is as it should be, and counts from before the new file's stamp.
  *
  *	list: the old file is there, nobody threatens us
  *	put the new file
@@ -25,9 +25,7 @@ is_lost(struct hf_lease *l, const char *reason, const struct hf_lock_info *rival
 double
 lease_conflict(const struct hf_lease *l)
 {
-	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
-
-	return l->pace.conflict + (is_sure ? 0 : 4 * l->pace.settle);
+	return l->pace.conflict + (lease_sees_at_once(l) ? 0 : 4 * l->pace.settle);
 }
 
 /*
@@ -61,8 +59,7 @@ static struct hf_err *
 look_for_new(struct hf_lease *l, const struct hf_id *first, const struct hf_id *second,
 	struct sight *s)
 {
-	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
-	double limit = is_sure ? 0 : 6 * l->pace.settle, waited = 0;
+	double limit = lease_sees_at_once(l) ? 0 : 6 * l->pace.settle, waited = 0;
 
 	for (;;) {
 		HF_TRY(look(l, first, second, s));
@@ -80,9 +77,8 @@ look_for_new(struct hf_lease *l, const struct hf_id *first, const struct hf_id *
 static double
 overlap(const struct hf_lease *l)
 {
-	bool is_sure = hf_store_lists_at_once(hf_repo_store(l->repo));
-
-	return is_sure || l->pace.overlap > l->pace.settle ? l->pace.overlap : l->pace.settle;
+	return lease_sees_at_once(l) || l->pace.overlap > l->pace.settle ? l->pace.overlap
+									 : l->pace.settle;
 }
 
 /*

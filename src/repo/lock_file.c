@@ -227,14 +227,12 @@ write_proc(struct hf_jout *o, const struct hf_proc *p)
 static void
 write_ours(struct hf_jout *o, const struct hf_lock_info *info)
 {
-	static const struct hf_id none;
-
 	hf_jout_key(o, "holdfast");
 	hf_jout_object(o);
 	key_number(o, "v", FORMAT);
 	key_text(o, "holder", info->holder);
 	key_number(o, "seq", info->seq);
-	if (!hf_id_eq(&info->prev, &none))
+	if (!hf_id_is_zero(&info->prev))
 		key_text(o, "prev", hf_id_hex(&info->prev).s);
 	hf_jout_key(o, "since");
 	hf_jout_time(o, &info->since);

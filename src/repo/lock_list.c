@@ -90,15 +90,6 @@ has_newer(const struct hf_judge *judge, const struct hf_lock_entry *entry,
 	return NULL;
 }
 
-static bool
-is_listed(const struct hf_id *ids, size_t n, const struct hf_id *id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (hf_id_eq(&ids[i], id))
-			return true;
-	return false;
-}
-
 struct hf_err *
 hf_lock_remove(const struct hf_judge *judge, const struct hf_lock_entry *entry, bool *done)
 {
@@ -109,7 +100,7 @@ hf_lock_remove(const struct hf_judge *judge, const struct hf_lock_entry *entry, 
 
 	*done = false;
 	HF_TRY(hf_repo_list(judge->repo, HF_LOCK, &ids, NULL, &n));
-	if (!is_listed(ids, n, &entry->id)) {
+	if (hf_id_find(ids, n, &entry->id) == n) {
 		*done = true;
 		return NULL;
 	}

@@ -165,15 +165,6 @@ find(const struct hf_watch *w, const struct hf_id *id)
 	return NULL;
 }
 
-static bool
-is_listed(const struct hf_id *ids, size_t n, const struct hf_id *id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (hf_id_eq(&ids[i], id))
-			return true;
-	return false;
-}
-
 void
 hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n)
 {
@@ -183,7 +174,7 @@ hf_watch_saw(struct hf_watch *w, const struct hf_id *ids, size_t n)
 		return;
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->len; i++)
-		if (is_listed(ids, n, &w->v[i].id))
+		if (hf_id_find(ids, n, &w->v[i].id) < n)
 			w->v[kept++] = w->v[i];
 	w->is_changed |= kept != w->len;
 	w->len = kept;

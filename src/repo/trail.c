@@ -34,12 +34,7 @@ hf_trail_free(struct hf_trail *t)
 static size_t
 find(const struct hf_buf *ids, const struct hf_id *id)
 {
-	const struct hf_id *v = (const void *)ids->p;
-	size_t n = ids->len / sizeof *v, i = 0;
-
-	while (i < n && !hf_id_eq(&v[i], id))
-		i++;
-	return i;
+	return hf_id_find((const void *)ids->p, ids->len / sizeof *id, id);
 }
 
 static void
@@ -90,15 +85,13 @@ hf_trail_confirm(struct hf_trail *t, const struct hf_id *file,
 }
 
 bool
-hf_trail_distrusts(const struct hf_trail *t, const struct hf_id *pack)
+hf_trail_distrusts(struct hf_trail *t, const struct hf_id *pack)
 {
-	struct hf_trail *w = (struct hf_trail *)(uintptr_t)t;
-
 	if (t == NULL)
 		return false;
-	pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&t->lock);
 	bool found = find(&t->packs, pack) < t->packs.len / sizeof *pack;
-	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_unlock(&t->lock);
 	return found;
 }
 

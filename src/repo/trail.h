@@ -31,7 +31,7 @@ void hf_trail_file(struct hf_trail *t, const struct hf_id *file);
 void hf_trail_confirm(struct hf_trail *t, const struct hf_id *file,
 	const struct hf_index_pack *packs, size_t n);
 
-bool hf_trail_distrusts(const struct hf_trail *t, const struct hf_id *pack);
+bool hf_trail_distrusts(struct hf_trail *t, const struct hf_id *pack);
 
 /*
  * After a loss, under a new lock: index files of ours that name packs which are gone are replaced
