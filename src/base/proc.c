@@ -2,6 +2,8 @@
 #include "base/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,9 @@
 /* The inode that the kernel gives to its first pid namespace (include/linux/proc_ns.h). */
 #define FIRST_PIDNS UINT64_C(0xEFFFFFFC)
 
+/* Longer than any line of stat: a name has 15 bytes, and there are 52 numbers. */
+enum { MAX_STAT = 2048 };
+
 static uint64_t
 inode_of(const char *path)
 {
@@ -23,26 +28,41 @@ inode_of(const char *path)
 }
 
 /*
- * The start time stands 20 fields behind the name, which is in brackets and may itself contain
- * brackets and blanks. 0: not to be had.
+ * The state stands behind the name, which is in brackets and may itself contain brackets and blanks;
+ * the start time 19 fields further on.
  */
+bool
+hf_proc_stat(const char *path, struct hf_proc_stat *out)
+{
+	char text[MAX_STAT];
+	const char *p;
+	size_t got = 0;
+	hf_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	hf_autoptr(hf_err) e = hf_read_full(fd, text, sizeof text - 1, &got);
+	text[got] = '\0';
+	if (e != NULL || (p = strrchr(text, ')')) == NULL)
+		return false;
+	p += 1 + strspn(p + 1, " ");
+	out->state = *p;
+	if (sscanf(p, "%*c %d %d", &out->parent, &out->group) != 2)
+		return false;
+	for (int field = 3; field < 22; field++) {
+		p += strcspn(p, " ");
+		p += strspn(p, " ");
+	}
+	return sscanf(p, "%" SCNu64, &out->start) == 1;
+}
+
+/* 0: not to be had. */
 static uint64_t
 start_of(const char *path)
 {
-	hf_auto(hf_buf) text = HF_BUF_MAX(64 << 10);
-	hf_autoptr(hf_err) e = hf_read_file(path, &text);
-	const char *p;
-	unsigned long long start;
+	struct hf_proc_stat s;
 
-	hf_buf_add(&text, "", 1);
-	if (e != NULL || text.p == NULL || (p = strrchr((const char *)text.p, ')')) == NULL)
-		return 0;
-	p++;
-	for (int field = 3; field < 22; field++) {
-		p += strspn(p, " ");
-		p += strcspn(p, " ");
-	}
-	return sscanf(p, "%llu", &start) == 1 ? start : 0;
+	return hf_proc_stat(path, &s) ? s.start : 0;
 }
 
 struct hf_proc

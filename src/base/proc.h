@@ -20,6 +20,16 @@ struct hf_proc {
 	uint64_t timens; /* inode of /proc/self/ns/time; 0: kernel without them */
 };
 
+/* What /proc/PID/stat says of a process, or /proc/PID/task/TID/stat of a thread. */
+struct hf_proc_stat {
+	char state; /* 'R', 'S', 'T', 'Z' ... */
+	pid_t parent, group;
+	uint64_t start; /* as in struct hf_proc */
+};
+
+/* False: there is no such process, or who asks may not know. Allocates nothing. */
+bool hf_proc_stat(const char *path, struct hf_proc_stat *out);
+
 /* The calling process. */
 struct hf_proc hf_proc_self(void);
 

@@ -11,51 +11,11 @@
 #include <sys/syscall.h>
 
 #include "base/io.h"
+#include "base/proc.h"
 
-/* Longer than any line of stat: a name has 15 bytes, and there are 52 numbers. */
-enum { MAX_STAT = 2048, MAX_ENVIRON = 8 << 20 };
+enum { MAX_ENVIRON = 8 << 20 };
 
 /* ---- reading /proc ---- */
-
-/* Reads a small file; false: the process is gone. */
-static bool
-read_small(const char *path, char *text, size_t size)
-{
-	hf_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t got = 0;
-
-	if (fd < 0)
-		return false;
-	hf_autoptr(hf_err) e = hf_read_full(fd, text, size - 1, &got);
-	text[got] = '\0';
-	return e == NULL && got > 0;
-}
-
-struct stat_line {
-	char state;
-	int parent, group;
-	unsigned long long start;
-};
-
-static bool
-read_stat(const char *path, struct stat_line *out)
-{
-	char text[MAX_STAT];
-	const char *p;
-
-	/* The name of the program is in brackets and may have brackets in it. */
-	if (!read_small(path, text, sizeof text) || (p = strrchr(text, ')')) == NULL)
-		return false;
-	p += 1 + strspn(p + 1, " ");
-	out->state = *p;
-	if (sscanf(p, "%*c %d %d", &out->parent, &out->group) != 2)
-		return false;
-	for (int field = 3; field < 22; field++) {
-		p += strcspn(p, " ");
-		p += strspn(p, " ");
-	}
-	return sscanf(p, "%llu", &out->start) == 1;
-}
 
 static bool
 is_number(const char *name)
@@ -81,12 +41,12 @@ look_at_threads(pid_t pid)
 
 	while (dir != NULL && !t.is_awake && (d = readdir(dir)) != NULL) {
 		char task[sizeof path + sizeof d->d_name + 8];
-		struct stat_line line;
+		struct hf_proc_stat line;
 
 		if (!is_number(d->d_name))
 			continue;
 		snprintf(task, sizeof task, "%s/%s/stat", path, d->d_name);
-		if (!read_stat(task, &line) || line.state == 'Z' || line.state == 'X')
+		if (!hf_proc_stat(task, &line) || line.state == 'Z' || line.state == 'X')
 			continue;
 		t.is_alive = true;
 		t.is_awake = line.state != 'T' && line.state != 't';
@@ -111,10 +71,10 @@ static void
 add(struct hf_relatives *r, pid_t pid)
 {
 	char path[64];
-	struct stat_line line;
+	struct hf_proc_stat line;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	if (r->len == HF_RELATIVES_MAX || is_listed(r, pid) || !read_stat(path, &line))
+	if (r->len == HF_RELATIVES_MAX || is_listed(r, pid) || !hf_proc_stat(path, &line))
 		return;
 	struct threads t = look_at_threads(pid);
 	r->v[r->len++] =
@@ -208,10 +168,10 @@ uint64_t
 hf_relative_start(pid_t pid)
 {
 	char path[64];
-	struct stat_line line;
+	struct hf_proc_stat line;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	return read_stat(path, &line) ? line.start : 0;
+	return hf_proc_stat(path, &line) ? line.start : 0;
 }
 
 void
@@ -230,13 +190,13 @@ hf_relatives_search(pid_t child, uint64_t start, const char *mark, struct hf_rel
 		add(out, child);
 	while (dir != NULL && (d = readdir(dir)) != NULL) {
 		char path[sizeof d->d_name + 16];
-		struct stat_line line;
+		struct hf_proc_stat line;
 		int pid;
 
 		if (!is_number(d->d_name) || sscanf(d->d_name, "%d", &pid) != 1 || pid == self)
 			continue;
 		snprintf(path, sizeof path, "/proc/%s/stat", d->d_name);
-		if (read_stat(path, &line) &&
+		if (hf_proc_stat(path, &line) &&
 			((child > 0 && line.group == child) || is_marked(d->d_name, mark)))
 			add(out, pid);
 	}

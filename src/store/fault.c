@@ -108,8 +108,9 @@ leave_half(struct fault *f, const struct hf_name *name, struct hf_bytes data)
 		hf_err_free(hf_write_full(fd, data.p, data.len / 2));
 }
 
+/* With `fd`, the file is kept open there, marked. */
 static struct hf_err *
-fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
 {
 	struct fault *f = fault_of(s);
 	struct strike k = strike(f, HF_FAULT_PUT, 1u << name->kind);
@@ -118,26 +119,25 @@ fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 		leave_half(f, name, data);
 	if (k.kind == HF_FAULT_FAIL || k.kind == HF_FAULT_HALF)
 		return injected(f, k);
-	return answer(f, k, f->inner->ops->put(f->inner, name, data));
+	struct hf_err *e = answer(f, k,
+		fd != NULL ? f->inner->ops->put_held(f->inner, name, data, fd)
+			   : f->inner->ops->put(f->inner, name, data));
+	/* A lost answer is lost with all that came with it. */
+	if (e != NULL && fd != NULL && *fd >= 0)
+		close(hf_steal_fd(fd));
+	return e;
+}
+
+static struct hf_err *
+fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+{
+	return put(s, name, data, NULL);
 }
 
 static struct hf_err *
 fault_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
 {
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_PUT, 1u << name->kind);
-
-	if (k.kind == HF_FAULT_HALF)
-		leave_half(f, name, data);
-	if (k.kind == HF_FAULT_FAIL || k.kind == HF_FAULT_HALF)
-		return injected(f, k);
-	struct hf_err *e = answer(f, k, f->inner->ops->put_held(f->inner, name, data, fd));
-	/* A lost answer is lost with all that came with it. */
-	if (e != NULL && *fd >= 0) {
-		close(*fd);
-		*fd = -1;
-	}
-	return e;
+	return put(s, name, data, fd);
 }
 
 static struct hf_err *
