@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Texts and JSON fields are restic's: other programs read both. */
 #include "cli/backup_report.h"
-#include "cli/lease_log.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 
 #include "base/time.h"
 #include "cli/format.h"
+#include "cli/lease_log.h"
 #include "cli/message.h"
 
 enum { MAX_CURRENT = 32, MAX_TEXT = 1 << 20 };
@@ -110,10 +110,10 @@ report_json(struct hf_backup_report *r, double seconds, const struct figures *f)
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", "status");
+	hf_jout_field_str(&o, "message_type", "status");
 	hf_msg_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
 	hf_msg_nonzero(&o, "seconds_remaining", f->remaining_s);
-	hf_msg_double(&o, "percent_done",
+	hf_jout_field_double(&o, "percent_done",
 		f->total_bytes > 0 ? (double)f->bytes / (double)f->total_bytes : 0);
 	hf_msg_nonzero(&o, "total_files", f->total_files);
 	hf_msg_nonzero(&o, "files_done", f->files);
@@ -236,15 +236,15 @@ verbose_json(struct hf_backup_report *r, const char *action, const char *path,
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", "verbose_status");
-	hf_msg_str(&o, "action", action);
-	hf_msg_str(&o, "item", path);
-	hf_msg_double(&o, "duration", item->duration_s);
-	hf_msg_u64(&o, "data_size", item->data_size);
-	hf_msg_u64(&o, "data_size_in_repo", item->data_size_in_repo);
-	hf_msg_u64(&o, "metadata_size", item->meta_size);
-	hf_msg_u64(&o, "metadata_size_in_repo", item->meta_size_in_repo);
-	hf_msg_u64(&o, "total_files", total_files);
+	hf_jout_field_str(&o, "message_type", "verbose_status");
+	hf_jout_field_str(&o, "action", action);
+	hf_jout_field_str(&o, "item", path);
+	hf_jout_field_double(&o, "duration", item->duration_s);
+	hf_jout_field_u64(&o, "data_size", item->data_size);
+	hf_jout_field_u64(&o, "data_size_in_repo", item->data_size_in_repo);
+	hf_jout_field_u64(&o, "metadata_size", item->meta_size);
+	hf_jout_field_u64(&o, "metadata_size_in_repo", item->meta_size_in_repo);
+	hf_jout_field_u64(&o, "total_files", total_files);
 	hf_jout_object_end(&o);
 	hf_out_json(r->cli->out, &json);
 }
@@ -357,20 +357,21 @@ finish_json(struct hf_backup_report *r, const struct hf_backup_result *result, b
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", "summary");
-	hf_msg_u64(&o, "files_new", s->files_new);
-	hf_msg_u64(&o, "files_changed", s->files_changed);
-	hf_msg_u64(&o, "files_unmodified", s->files_unmodified);
-	hf_msg_u64(&o, "dirs_new", s->dirs_new);
-	hf_msg_u64(&o, "dirs_changed", s->dirs_changed);
-	hf_msg_u64(&o, "dirs_unmodified", s->dirs_unmodified);
-	hf_msg_u64(&o, "data_blobs", s->data_blobs);
-	hf_msg_u64(&o, "tree_blobs", s->tree_blobs);
-	hf_msg_u64(&o, "data_added", s->data_added);
-	hf_msg_u64(&o, "data_added_packed", s->data_added_packed);
-	hf_msg_u64(&o, "total_files_processed", s->total_files_processed);
-	hf_msg_u64(&o, "total_bytes_processed", s->total_bytes_processed);
-	hf_msg_double(&o, "total_duration", seconds_between(&s->backup_start, &s->backup_end));
+	hf_jout_field_str(&o, "message_type", "summary");
+	hf_jout_field_u64(&o, "files_new", s->files_new);
+	hf_jout_field_u64(&o, "files_changed", s->files_changed);
+	hf_jout_field_u64(&o, "files_unmodified", s->files_unmodified);
+	hf_jout_field_u64(&o, "dirs_new", s->dirs_new);
+	hf_jout_field_u64(&o, "dirs_changed", s->dirs_changed);
+	hf_jout_field_u64(&o, "dirs_unmodified", s->dirs_unmodified);
+	hf_jout_field_u64(&o, "data_blobs", s->data_blobs);
+	hf_jout_field_u64(&o, "tree_blobs", s->tree_blobs);
+	hf_jout_field_u64(&o, "data_added", s->data_added);
+	hf_jout_field_u64(&o, "data_added_packed", s->data_added_packed);
+	hf_jout_field_u64(&o, "total_files_processed", s->total_files_processed);
+	hf_jout_field_u64(&o, "total_bytes_processed", s->total_bytes_processed);
+	hf_jout_field_double(
+		&o, "total_duration", seconds_between(&s->backup_start, &s->backup_end));
 	hf_jout_key(&o, "backup_start");
 	hf_jout_time(&o, &s->backup_start);
 	hf_jout_key(&o, "backup_end");

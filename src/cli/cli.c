@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <malloc.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/fail.h"
@@ -104,6 +105,18 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 	if (command == NULL)
 		hf_say(cli->out, HF_SAY_DATA, "\n\"%s help COMMAND\" explains a command.",
 			cli->program);
+}
+
+struct hf_err *
+hf_cli_pause(struct hf_cli *cli, double seconds)
+{
+	double end = hf_clock() + seconds;
+
+	while (hf_clock() < end) {
+		HF_TRY(hf_stop_check(&cli->stop));
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
+	return hf_stop_check(&cli->stop);
 }
 
 static struct hf_err *

@@ -81,12 +81,10 @@ print_news(struct hf_cli *cli, const struct news *n, bool with_pid)
 		return;
 	}
 	hf_jout_object(&o);
-	hf_jout_key(&o, "message_type");
-	hf_jout_str(&o, hf_str("held"));
+	hf_jout_field_str(&o, "message_type", "held");
 	hf_jout_key(&o, "id");
-	hf_jout_str(&o, hf_str(hf_id_hex(&n->id).s));
-	hf_jout_key(&o, "holder");
-	hf_jout_str(&o, hf_str(n->holder));
+	hf_jout_id(&o, &n->id);
+	hf_jout_field_str(&o, "holder", n->holder);
 	hf_jout_key(&o, "pid");
 	hf_jout_i64(&o, n->pid);
 	hf_jout_object_end(&o);

@@ -2,7 +2,6 @@
 /* locks: who holds the repository. Takes no lock, and needs nothing but the right to read. */
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -109,13 +108,6 @@ print_table(struct hf_cli *cli, const struct hf_lock_list *list)
 }
 
 static void
-add_text(struct hf_jout *o, const char *key, const char *text)
-{
-	hf_jout_key(o, key);
-	hf_jout_str(o, hf_str(text != NULL ? text : ""));
-}
-
-static void
 add_seconds(struct hf_jout *o, const char *key, double s)
 {
 	hf_jout_key(o, key);
@@ -132,25 +124,22 @@ add_holder(struct hf_jout *o, const struct hf_lock_info *i)
 	hf_jout_time(o, &i->time);
 	hf_jout_key(o, "exclusive");
 	hf_jout_bool(o, i->is_exclusive);
-	add_text(o, "hostname", i->hostname);
-	add_text(o, "username", i->username);
+	hf_jout_field_str(o, "hostname", i->hostname);
+	hf_jout_field_str(o, "username", i->username);
 	hf_jout_key(o, "pid");
 	hf_jout_i64(o, i->pid);
-	hf_jout_key(o, "uid");
-	hf_jout_u64(o, i->uid);
-	hf_jout_key(o, "gid");
-	hf_jout_u64(o, i->gid);
+	hf_jout_field_u64(o, "uid", i->uid);
+	hf_jout_field_u64(o, "gid", i->gid);
 	if (!i->is_ours)
 		return;
 	hf_jout_key(o, "since");
 	hf_jout_time(o, &i->since);
-	add_text(o, "holder", i->holder);
-	add_text(o, "role", i->role);
-	add_text(o, "note", i->note);
+	hf_jout_field_str(o, "holder", i->holder);
+	hf_jout_field_str(o, "role", i->role);
+	hf_jout_field_str(o, "note", i->note);
 	hf_jout_key(o, "waits");
 	hf_jout_bool(o, is_waiting(i));
-	hf_jout_key(o, "seq");
-	hf_jout_u64(o, i->seq);
+	hf_jout_field_u64(o, "seq", i->seq);
 	add_seconds(o, "every_s", i->every_s);
 	add_seconds(o, "fence_s", i->fence_s);
 }
@@ -169,19 +158,19 @@ print_json(struct hf_cli *cli, const struct hf_lock_list *list)
 		hf_jout_object(&o);
 		hf_jout_key(&o, "id");
 		hf_jout_id(&o, &e->id);
-		add_text(&o, "kind",
+		hf_jout_field_str(&o, "kind",
 			e->error != NULL  ? "invalid"
 			: e->info.is_ours ? "holdfast"
 					  : "restic");
 		if (e->error != NULL)
-			add_text(&o, "error", hf_err_text(e->error));
+			hf_jout_field_str(&o, "error", hf_err_text(e->error));
 		else
 			add_holder(&o, &e->info);
-		add_text(&o, "liveness",
+		hf_jout_field_str(&o, "liveness",
 			v->is_alive                 ? "alive"
 			: v->proof != HF_PROOF_NONE ? "dead"
 						    : "unknown");
-		add_text(&o, "proof", hf_proof_text(v->proof));
+		hf_jout_field_str(&o, "proof", hf_proof_text(v->proof));
 		add_seconds(&o, "watched_s", v->watched_s);
 		add_seconds(&o, "watch_s", v->watch_s);
 		add_seconds(&o, "store_age_s", v->store_age_s);
@@ -214,10 +203,8 @@ list_until(struct hf_session *s, double wait_s, struct hf_lock_list *list)
 		HF_TRY(hf_lock_list(&judge, list));
 		if (count_blockers(list) == 0 || hf_clock() >= end)
 			return NULL;
-		for (int i = 0; i < 10 && hf_clock() < end; i++) {
-			nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-			HF_TRY(hf_stop_check(&s->cli->stop));
-		}
+		double left = end - hf_clock();
+		HF_TRY(hf_cli_pause(s->cli, left < 1 ? left : 1));
 	}
 }
 

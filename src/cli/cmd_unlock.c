@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* unlock: removes locks behind which there is nobody. */
-#include <time.h>
-
 #include "cli/commands.h"
 #include "cli/session.h"
 
@@ -95,18 +93,6 @@ look(struct unlock *u)
 }
 
 static struct hf_err *
-pause_for(struct unlock *u, double seconds)
-{
-	double end = hf_clock() + seconds;
-
-	while (hf_clock() < end) {
-		HF_TRY(hf_stop_check(&u->cli->stop));
-		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-	}
-	return NULL;
-}
-
-static struct hf_err *
 look_and_wait(struct unlock *u)
 {
 	double end = hf_clock() + WATCH_S * u->judge.scale;
@@ -115,7 +101,7 @@ look_and_wait(struct unlock *u)
 		HF_TRY(look(u));
 		if (u->n_unknown == 0 || hf_clock() >= end)
 			break;
-		HF_TRY(pause_for(u, LOOK_S * u->judge.scale));
+		HF_TRY(hf_cli_pause(u->cli, LOOK_S * u->judge.scale));
 	}
 	u->is_last = true;
 	return look(u);

@@ -6,31 +6,10 @@
 enum { MAX_TEXT = 1 << 20 };
 
 void
-hf_msg_str(struct hf_jout *o, const char *key, const char *s)
-{
-	hf_jout_key(o, key);
-	hf_jout_str(o, hf_str(s));
-}
-
-void
-hf_msg_u64(struct hf_jout *o, const char *key, uint64_t v)
-{
-	hf_jout_key(o, key);
-	hf_jout_u64(o, v);
-}
-
-void
 hf_msg_nonzero(struct hf_jout *o, const char *key, uint64_t v)
 {
 	if (v != 0)
-		hf_msg_u64(o, key, v);
-}
-
-void
-hf_msg_double(struct hf_jout *o, const char *key, double v)
-{
-	hf_jout_key(o, key);
-	hf_jout_double(o, v);
+		hf_jout_field_u64(o, key, v);
 }
 
 void
@@ -40,13 +19,13 @@ hf_msg_error(struct hf_cli *cli, const char *during, const char *item, const str
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", "error");
+	hf_jout_field_str(&o, "message_type", "error");
 	hf_jout_key(&o, "error");
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message", hf_err_text(e));
+	hf_jout_field_str(&o, "message", hf_err_text(e));
 	hf_jout_object_end(&o);
-	hf_msg_str(&o, "during", during);
-	hf_msg_str(&o, "item", item);
+	hf_jout_field_str(&o, "during", during);
+	hf_jout_field_str(&o, "item", item);
 	hf_jout_object_end(&o);
 	hf_err_json(cli->out, &json);
 }

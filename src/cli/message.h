@@ -6,10 +6,7 @@
 #include "cli/cli.h"
 #include "codec/json.h"
 
-void hf_msg_str(struct hf_jout *o, const char *key, const char *s);
-void hf_msg_u64(struct hf_jout *o, const char *key, uint64_t v);
 void hf_msg_nonzero(struct hf_jout *o, const char *key, uint64_t v); /* left out when it is 0 */
-void hf_msg_double(struct hf_jout *o, const char *key, double v);
 
 /* Prints that something went wrong with `item`, to standard error. */
 void hf_msg_error(

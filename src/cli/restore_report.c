@@ -37,10 +37,10 @@ print_json(struct hf_restore_report *r, double seconds, bool is_summary)
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", is_summary ? "summary" : "status");
+	hf_jout_field_str(&o, "message_type", is_summary ? "summary" : "status");
 	hf_msg_nonzero(&o, "seconds_elapsed", (uint64_t)seconds);
 	if (!is_summary)
-		hf_msg_double(&o, "percent_done",
+		hf_jout_field_double(&o, "percent_done",
 			f.total_bytes > 0 ? (double)f.bytes / (double)f.total_bytes : 0);
 	hf_msg_nonzero(&o, "total_files", f.total_files);
 	hf_msg_nonzero(&o, "files_restored", f.restored);
@@ -173,10 +173,10 @@ on_item(void *arg, enum hf_restore_action action, const char *path, uint64_t siz
 		return;
 	}
 	hf_jout_object(&o);
-	hf_msg_str(&o, "message_type", "verbose_status");
-	hf_msg_str(&o, "action", words[action]);
-	hf_msg_str(&o, "item", path);
-	hf_msg_u64(&o, "size", size);
+	hf_jout_field_str(&o, "message_type", "verbose_status");
+	hf_jout_field_str(&o, "action", words[action]);
+	hf_jout_field_str(&o, "item", path);
+	hf_jout_field_u64(&o, "size", size);
 	hf_jout_object_end(&o);
 	hf_out_json(r->cli->out, &json);
 }

@@ -408,3 +408,24 @@ hf_json_indent(struct hf_bytes json, struct hf_buf *out)
 	}
 	return hf_buf_ok(out);
 }
+
+void
+hf_jout_field_str(struct hf_jout *o, const char *name, const char *s)
+{
+	hf_jout_key(o, name);
+	hf_jout_str(o, hf_str(s));
+}
+
+void
+hf_jout_field_u64(struct hf_jout *o, const char *name, uint64_t v)
+{
+	hf_jout_key(o, name);
+	hf_jout_u64(o, v);
+}
+
+void
+hf_jout_field_double(struct hf_jout *o, const char *name, double v)
+{
+	hf_jout_key(o, name);
+	hf_jout_double(o, v);
+}

@@ -135,6 +135,11 @@ void hf_jout_array_end(struct hf_jout *o);
 /* A field name, plain ASCII without anything to escape; its value follows. */
 void hf_jout_key(struct hf_jout *o, const char *name);
 
+/* A field with its value, for the kinds that most fields are. */
+void hf_jout_field_str(struct hf_jout *o, const char *name, const char *s);
+void hf_jout_field_u64(struct hf_jout *o, const char *name, uint64_t v);
+void hf_jout_field_double(struct hf_jout *o, const char *name, double v);
+
 void hf_jout_str(struct hf_jout *o, struct hf_str s); /* escaped as Go does, <>& too */
 void hf_jout_u64(struct hf_jout *o, uint64_t v);
 void hf_jout_i64(struct hf_jout *o, int64_t v);

@@ -371,13 +371,10 @@ period(struct hf_lease *l)
 	return hf_ns(l->pace.every * (0.9 + part));
 }
 
-/* 1, 2, 4 … 30 times the first pause. */
-static int64_t
-pause_after(const struct hf_lease *l, unsigned failures)
+double
+lease_again(const struct hf_lease *l, unsigned failures)
 {
-	double n = failures > 5 ? 30 : 1u << (failures - 1);
-
-	return hf_ns(l->pace.again * (n < 30 ? n : 30));
+	return l->pace.again * (failures > 5 ? 30 : 1u << (failures - 1));
 }
 
 static int64_t
@@ -393,7 +390,7 @@ refresh_now(struct hf_lease *l, unsigned *failures)
 		lease_tell(
 			l, (struct hf_lease_event){
 				   .kind = HF_LEASE_EV_FAILED, .error = e, .n = ++*failures});
-	return lease_boot(l) + pause_after(l, *failures != 0 ? *failures : 1);
+	return lease_boot(l) + hf_ns(lease_again(l, *failures != 0 ? *failures : 1));
 }
 
 /* Refreshes when it is time, and when somebody at the gate asks, until the lease is over. */

@@ -310,28 +310,26 @@ static struct hf_err *
 adopt(struct hf_lease *l)
 {
 	struct own_file file = {l->o.adopt_id, -1};
-	double pause = l->pace.again;
 
 	snprintf(l->info.holder, sizeof l->info.holder, "%s", l->o.adopt_holder);
 	l->info.seq = atomic_load(&l->page->seq);
 	HF_TRY(lease_own(l, &file.id));
 	lease_stand_on(l, &file);
 	l->verified = INT64_MIN / 2;
-	for (;;) {
+	for (unsigned failures = 1;; failures++) {
 		struct hf_err *e = lease_refresh(l);
 
 		if (e == NULL || hf_err_code(e) == HF_ELOST)
 			return e;
 		lease_tell(l, (struct hf_lease_event){
-				      .kind = HF_LEASE_EV_FAILED, .error = e, .n = 1});
+				      .kind = HF_LEASE_EV_FAILED, .error = e, .n = failures});
 		hf_err_free(e);
 		if (-hf_lease_page_left(l->page, l->clocks) >= hf_ns(l->pace.give_up)) {
 			lease_lose(l, "timeout", NULL);
 			return hf_lease_check(l);
 		}
-		lease_pause(l, pause);
+		lease_pause(l, lease_again(l, failures));
 		HF_TRY(hf_stop_check(l->stop));
-		pause = pause * 2 < 30 * l->pace.again ? pause * 2 : 30 * l->pace.again;
 	}
 }
 

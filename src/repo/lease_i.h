@@ -74,6 +74,9 @@ lease_sees_at_once(const struct hf_lease *l)
 	return hf_store_lists_at_once(hf_repo_store(l->repo));
 }
 
+/* Seconds to the next try after so many failures, 1 at least: 1, 2, 4 … 30 times the first. */
+double lease_again(const struct hf_lease *l, unsigned failures);
+
 /* Waits `seconds`, or until the lease ends or the user wants to stop. */
 void lease_pause(struct hf_lease *l, double seconds);
 

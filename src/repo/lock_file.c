@@ -197,30 +197,16 @@ hf_lock_load(struct hf_repo *repo, const struct hf_id *id, struct hf_lock_info *
 /* ---- writing ---- */
 
 static void
-key_text(struct hf_jout *o, const char *key, const char *text)
-{
-	hf_jout_key(o, key);
-	hf_jout_str(o, hf_str(text));
-}
-
-static void
-key_number(struct hf_jout *o, const char *key, uint64_t n)
-{
-	hf_jout_key(o, key);
-	hf_jout_u64(o, n);
-}
-
-static void
 write_proc(struct hf_jout *o, const struct hf_proc *p)
 {
 	hf_jout_key(o, "proc");
 	hf_jout_object(o);
 	hf_jout_key(o, "pid");
 	hf_jout_i64(o, p->pid);
-	key_number(o, "start", p->start);
-	key_text(o, "boot", p->boot);
-	key_number(o, "pidns", p->pidns);
-	key_number(o, "timens", p->timens);
+	hf_jout_field_u64(o, "start", p->start);
+	hf_jout_field_str(o, "boot", p->boot);
+	hf_jout_field_u64(o, "pidns", p->pidns);
+	hf_jout_field_u64(o, "timens", p->timens);
 	hf_jout_object_end(o);
 }
 
@@ -229,33 +215,30 @@ write_ours(struct hf_jout *o, const struct hf_lock_info *info)
 {
 	hf_jout_key(o, "holdfast");
 	hf_jout_object(o);
-	key_number(o, "v", FORMAT);
-	key_text(o, "holder", info->holder);
-	key_number(o, "seq", info->seq);
+	hf_jout_field_u64(o, "v", FORMAT);
+	hf_jout_field_str(o, "holder", info->holder);
+	hf_jout_field_u64(o, "seq", info->seq);
 	if (!hf_id_is_zero(&info->prev))
-		key_text(o, "prev", hf_id_hex(&info->prev).s);
+		hf_jout_field_str(o, "prev", hf_id_hex(&info->prev).s);
 	hf_jout_key(o, "since");
 	hf_jout_time(o, &info->since);
-	key_text(o, "role", info->role);
-	key_text(o, "intent",
+	hf_jout_field_str(o, "role", info->role);
+	hf_jout_field_str(o, "intent",
 		info->is_exclusive || info->wants_exclusive ? "exclusive" : "shared");
 	if (info->is_claim) {
 		hf_jout_key(o, "claim");
 		hf_jout_bool(o, true);
 	}
-	key_text(o, "ticket", info->ticket);
-	hf_jout_key(o, "ttl");
-	hf_jout_double(o, info->ttl_s);
-	hf_jout_key(o, "fence");
-	hf_jout_double(o, info->fence_s);
-	hf_jout_key(o, "every");
-	hf_jout_double(o, info->every_s);
+	hf_jout_field_str(o, "ticket", info->ticket);
+	hf_jout_field_double(o, "ttl", info->ttl_s);
+	hf_jout_field_double(o, "fence", info->fence_s);
+	hf_jout_field_double(o, "every", info->every_s);
 	write_proc(o, &info->proc);
 	hf_jout_key(o, "klock");
 	hf_jout_bool(o, info->is_held);
-	key_text(o, "prog", info->prog);
+	hf_jout_field_str(o, "prog", info->prog);
 	if (info->note[0] != '\0')
-		key_text(o, "note", info->note);
+		hf_jout_field_str(o, "note", info->note);
 	hf_jout_object_end(o);
 }
 
@@ -269,14 +252,14 @@ hf_lock_write(struct hf_buf *out, const struct hf_lock_info *info)
 	hf_jout_time(&o, &info->time);
 	hf_jout_key(&o, "exclusive");
 	hf_jout_bool(&o, info->is_exclusive);
-	key_text(&o, "hostname", info->hostname);
-	key_text(&o, "username", info->username);
+	hf_jout_field_str(&o, "hostname", info->hostname);
+	hf_jout_field_str(&o, "username", info->username);
 	hf_jout_key(&o, "pid");
 	hf_jout_i64(&o, info->pid);
 	if (info->uid != 0)
-		key_number(&o, "uid", info->uid);
+		hf_jout_field_u64(&o, "uid", info->uid);
 	if (info->gid != 0)
-		key_number(&o, "gid", info->gid);
+		hf_jout_field_u64(&o, "gid", info->gid);
 	if (info->is_ours)
 		write_ours(&o, info);
 	hf_jout_object_end(&o);
