@@ -14,6 +14,7 @@
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
+#   make beside-restic  writes docs/cache-beside-restic.md from what is seen
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -71,6 +72,10 @@ locks: all peers
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
+beside-restic: all peers
+	@PYTHONPATH=tests/harness STOPAT=$(abspath $(BUILD))/tests/cache/stopat \
+		python3 tests/cache/test_beside_restic.py --write
+
 scale: all peers
 	@SCALE=full tools/run-tests -C $(BUILD) --scale 10 scale
 
@@ -109,4 +114,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks beside-borg scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
