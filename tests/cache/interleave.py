@@ -37,15 +37,11 @@ class Point:
                         *(["--path", str(path)] if path else []), *(["--below", str(below)] if below else [])]
 
 
-class Cached(repos.Program):
-    """A program that uses a cache, as repos.Program of restic does not."""
-
-    def __init__(self, program, cache):
-        super().__init__(program.name, program.path)
-        self.cache = pathlib.Path(cache)
-
-    def argv(self, repo, *args):
-        return [self.path, "-r", str(repo), "--cache-dir", str(self.cache), *map(str, args)]
+def cached(program, cache, *options):
+    """The same program, which uses a cache, as repos.Program does not."""
+    p = repos.Program(program.name, program.path)
+    p.more = ["--cache-dir", str(cache), *options]
+    return p
 
 
 class Command:

@@ -42,7 +42,7 @@ class Place:
 
     def __init__(self, program, top):
         self.top = top
-        self.program = interleave.Cached(program, top / "cache")
+        self.program = interleave.cached(program, top / "cache")
         self.elsewhere = repos.restic("restic-new")  # somebody who does not use this cache
         self.is_ours = program.name == "holdfast"
         self.repo, self.cache, self.source = top / "repo", top / "cache", top / "source"
@@ -199,15 +199,8 @@ def unlink_index(p):
 @situation("The same with a pack", "unlink of the pack")
 def unlink_pack(p):
     p.make_stale()
-    if p.is_ours:
-        age(p)
+    make_old(*p.cached().values())
     return beside_another(p, BACKUP, Point(UNLINK, path=p.glob("data", p.stale("data"))))
-
-
-def age(p):
-    """As if all had been cached long ago."""
-    for f in p.cached().values():
-        os.utime(f, (1_700_000_000, 1_700_000_000))
 
 
 @situation("The same with a snapshot", "unlink of the snapshot")
@@ -236,14 +229,22 @@ without a cache.
 """)
 
 
+def make_old(*paths):
+    """As if they had been used, and cached, long ago."""
+    for f in paths:
+        os.utime(f, (1_700_000_000, 1_700_000_000))
+
+
 def beside_cleanup(p, command, at):
     """A command is stopped, the whole cache of the repository is cleaned up, the command goes on."""
     with p.stopped(*command, at=at) as one:
+        make_old(p.mine)
         other = p.run(*CLEANUP)
         kept = p.mine.exists()
         if kept:
             # By ours, which sees that it is in use. restic does not look.
-            tap.eq(p.run(*CLEANUP, program=interleave.Cached(p.elsewhere, p.cache)).code, 0)
+            make_old(p.mine)
+            tap.eq(p.run(*CLEANUP, program=interleave.cached(p.elsewhere, p.cache)).code, 0)
             tap.ok(not p.mine.exists(), "restic removes it")
         one.go()
         r = finished(one)
@@ -290,6 +291,7 @@ def cleanup_after_fetch(p):
 
 @situation("Two clean up", "the first unlink")
 def cleanup_twice(p):
+    make_old(p.mine)
     return beside_another(p, CLEANUP, Point(UNLINK, below=p.cache))
 
 

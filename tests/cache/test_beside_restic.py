@@ -20,15 +20,15 @@ import situations
 import tap
 
 DOCUMENT = tap.TOP / "docs/cache-beside-restic.md"
-PROGRAMS = ["restic-0.14", "restic-new"]
+PROGRAMS = ["restic-0.14", "restic-new", "holdfast"]
 
 HEAD = """\
 # One cache, beside restic's
 
 A cache is shared by all processes of a user on a machine: two timers that fire at once, a backup and
 somebody who looks at snapshots. Each of them reads, adds, and removes what it holds to be no longer
-needed. This is what was seen when two processes of one program, restic {old} or restic {new}, were
-brought into the same situation on one cache and one local repository.
+needed. This is what was seen when two processes of one program, restic {old}, restic {new} or
+holdfast, were brought into the same situation on one cache and one local repository.
 
 "The one" was stopped at a system call, all threads of it, by `tests/cache/stopat.c`; "the other" then
 ran from its beginning to its end, and the one went on. The tables are made by

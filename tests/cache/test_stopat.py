@@ -326,11 +326,11 @@ def programs_in_go_with_all_their_threads_and_signals(tmp):
         (top / f"source/{n}").write_bytes(os.urandom(30_000))
     for name in "restic-0.14", "restic-new":
         repo = repos.quick(top / f"repo-{name}")
-        restic = interleave.Cached(repos.restic(name), top / f"cache-{name}")
-        seen = interleave.calls(restic, repo, "backup", "source", below=restic.cache, cwd=top)
+        restic = interleave.cached(repos.restic(name), cache := top / f"cache-{name}")
+        seen = interleave.calls(restic, repo, "backup", "source", below=cache, cwd=top)
         tap.ok(len([s for s in seen if s.startswith("rename")]) == 3, "an index, a snapshot, a pack")
         snapshot = repos.restic(name).snapshots(repo)[0]["id"]
-        point = Point("read", path=f"{restic.cache}/*/snapshots/*/{snapshot}")
+        point = Point("read", path=f"{cache}/*/snapshots/*/{snapshot}")
         with interleave.Stopped(restic, repo, "snapshots", points=[point]) as one:
             pid, _ = one.reach()
             tap.eq({state(t, pid) for t in os.listdir(f"/proc/{pid}/task")}, {"t"})
