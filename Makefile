@@ -13,6 +13,7 @@
 #   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
+#   make cache      those about the cache, in their long form
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make beside-restic  writes docs/cache-beside-restic.md from what is seen
 #   make bench      measures, beside restic and Borg
@@ -72,6 +73,9 @@ locks: all peers
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
+cache: all peers
+	@CACHE=long tools/run-tests -C $(BUILD) --scale 10 cache
+
 beside-restic: all peers
 	@PYTHONPATH=tests/harness STOPAT=$(abspath $(BUILD))/tests/cache/stopat \
 		python3 tests/cache/test_beside_restic.py --write
@@ -114,4 +118,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks cache beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
