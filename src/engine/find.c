@@ -160,8 +160,11 @@ add_object(struct wanted *w)
 static void
 want_id(struct wanted *w, const struct hf_id *id)
 {
-	if (hf_idset_has(&w->ids, id) || !hf_idset_add(&w->ids, id))
+	if (hf_idset_has(&w->ids, id))
 		return;
+	/* Without memory it ends here: nothing may be left out in silence. No blob is all zero. */
+	if (!hf_idset_add(&w->ids, id) && !hf_id_is_zero(id))
+		abort();
 	add_object(w)->id = *id;
 }
 
