@@ -38,7 +38,7 @@ hf_cache_dir(const struct hf_cli *cli, char **out)
 bool
 hf_cache_is_old(int64_t used_at, int64_t days)
 {
-	return (int64_t)time(NULL) - used_at > days * 24 * 3600;
+	return (int64_t)time(NULL) - used_at >= days * 24 * 3600;
 }
 
 static void

@@ -37,7 +37,7 @@ void hf_cache_folder_clear(struct hf_cache_folder *f);
 /* Caches that no process has used for so many days are old. */
 enum { HF_CACHE_OLD_DAYS = 30 };
 
-/* True when something last used at `used_at`, in seconds since 1970, is older than that. */
+/* True when something was last used so many days ago, `used_at` in seconds since 1970, or longer. */
 bool hf_cache_is_old(int64_t used_at, int64_t days);
 
 #endif

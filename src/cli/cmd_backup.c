@@ -2,10 +2,10 @@
 /* backup: makes a snapshot. */
 #include <errno.h>
 #include <signal.h>
-#include <time.h>
 
 #include "base/host.h"
 #include "base/path.h"
+#include "base/when.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/patterns.h"
@@ -168,23 +168,11 @@ check_options(const struct backup *b)
 static struct hf_err *
 parse_time(const char *text, struct hf_time *out)
 {
-	struct tm tm = {.tm_isdst = -1};
-	const char *end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
-	struct timespec ts = {0};
-	struct tm day = tm;
-
-	/* February has no 30th: the day must be what it was when it comes back. */
-	day.tm_hour = 12;
-	if (end != NULL && (timegm(&day), day.tm_mday != tm.tm_mday))
-		end = NULL;
-	if (end == NULL || *end != '\0')
+	if (!hf_when_parse("Y-m-d H:M:S", hf_str(text), out))
 		return hf_err(HF_EINVAL,
 			"error in time option: \"%s\" is no time of the form \"2006-01-02 "
 			"15:04:05\"",
 			text);
-	tm.tm_isdst = -1;
-	ts.tv_sec = mktime(&tm);
-	*out = hf_time_local(ts);
 	return NULL;
 }
 

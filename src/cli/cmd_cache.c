@@ -115,11 +115,24 @@ print_table(const struct caches *c)
 	hf_say(c->cli->out, HF_SAY_DATA, "%zu cache dirs in %s", c->n, c->path);
 }
 
+static void
+add_action(struct hf_jout *o, const struct hf_cache_part *p, const char *action)
+{
+	hf_jout_object(o);
+	hf_jout_field_str(o, "repo_id", p->name);
+	hf_jout_field_str(o, "action", action);
+	hf_jout_object_end(o);
+}
+
 static struct hf_err *
 clean_up(const struct caches *c)
 {
+	hf_auto(hf_buf) json = HF_BUF_MAX(256 << 20);
+	struct hf_jout o = {.buf = &json};
 	size_t n_old = 0, n_failed = 0;
 	struct hf_err *last = NULL;
+
+	hf_jout_array(&o);
 
 	for (size_t i = 0; i < c->n; i++)
 		n_old += is_old(c, &c->parts[i]);
@@ -141,7 +154,14 @@ clean_up(const struct caches *c)
 		} else if (removal == HF_CACHE_KEPT) {
 			hf_say(c->cli->out, HF_SAY_NORMAL, "kept %.10s, which is in use", p->name);
 		}
+		add_action(&o, p,
+			e != NULL		   ? "failed"
+			: removal == HF_CACHE_KEPT ? "kept"
+						   : "removed");
 	}
+	hf_jout_array_end(&o);
+	if (c->cli->global.is_json && !c->cli->is_restic)
+		hf_out_json(c->cli->out, &json);
 	/* restic reports it and calls it a success. */
 	if (n_failed == 0 || c->cli->is_restic) {
 		hf_err_free(last);

@@ -4,11 +4,9 @@
  * memory needed grows with depth and not with the number of files; only --sort keeps a line for
  * each of them.
  */
-#include <inttypes.h>
-
 #include "base/path.h"
 #include "cli/commands.h"
-#include "cli/format.h"
+#include "cli/node_line.h"
 #include "cli/session.h"
 #include "cli/snaplist.h"
 #include "engine/treewalk.h"
@@ -73,55 +71,6 @@ is_within(const char *dir, const char *path)
 	if (strcmp(dir, "/") == 0)
 		return *path == '/';
 	return strncmp(dir, path, len) == 0 && (path[len] == '\0' || path[len] == '/');
-}
-
-static uint32_t
-type_bits(enum hf_node_type type)
-{
-	switch (type) {
-	case HF_NODE_DIR:
-		return UINT32_C(1) << 31;
-	case HF_NODE_SYMLINK:
-		return 1 << 27;
-	case HF_NODE_DEV:
-		return 1 << 26;
-	case HF_NODE_CHARDEV:
-		return 1 << 26 | 1 << 21;
-	case HF_NODE_FIFO:
-		return 1 << 25;
-	case HF_NODE_SOCKET:
-		return 1 << 24;
-	default:
-		return 0;
-	}
-}
-
-static void
-add_name(struct ls *l, struct hf_buf *out, struct hf_str name)
-{
-	if (hf_out_is_terminal(l->cli->out))
-		hf_format_name(out, name);
-	else
-		hf_buf_add(out, name.p, name.len);
-}
-
-static void
-add_text(struct ls *l, struct hf_buf *out, struct hf_str path, const struct hf_node *n)
-{
-	if (l->o->is_long) {
-		hf_buf_addf(out, "%s %5u %5u ", hf_mode_text(n->mode | type_bits(n->type)).s,
-			n->uid, n->gid);
-		if (l->o->is_human)
-			hf_buf_add_str(out, hf_format_bytes(n->size).s);
-		else
-			hf_buf_addf(out, "%6" PRIu64, n->size);
-		hf_buf_addf(out, " %s ", hf_format_time(&n->mtime).s);
-	}
-	add_name(l, out, path);
-	if (l->o->is_long && n->type == HF_NODE_SYMLINK) {
-		hf_buf_add_str(out, " -> ");
-		add_name(l, out, n->linktarget);
-	}
 }
 
 static void
@@ -239,7 +188,8 @@ visit(struct ls *l, struct hf_str path, const struct hf_node *n, bool is_shown)
 	else if (l->cli->global.is_json)
 		add_json(&text, path, n);
 	else
-		add_text(l, &text, path, n);
+		hf_node_line(&text, path, n, l->o->is_long, l->o->is_human,
+			hf_out_is_terminal(l->cli->out));
 	HF_TRY(hf_buf_ok(&text));
 	if (l->o->is_ncdu)
 		hf_out_write(l->cli->out, hf_buf_bytes(&text));
@@ -396,7 +346,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	hf_auto(hf_session) session = {0};
 	hf_auto(ls) l = {.cli = cli, .o = opts};
-	struct hf_walker walker = {&l, visit_node, leave_folder, NULL};
+	struct hf_walker walker = {.arg = &l, .node = visit_node, .leave = leave_folder};
 	hf_autoptr(hf_reader) reader = NULL;
 	hf_autoptr(hf_snapshot) sn = NULL;
 	hf_autofree char *subfolder = NULL;

@@ -77,6 +77,8 @@ enter(struct walk *k, const struct hf_id *id)
 		k->cap = cap;
 	}
 	k->levels[k->n_levels++] = (struct level){t, path_len};
+	if (k->w->enter != NULL)
+		k->w->enter(k->w->arg, path_of(k), id);
 	return NULL;
 }
 

@@ -35,6 +35,13 @@ struct hf_walker {
 	 * out. Takes `e`; returns NULL to go on. When this is NULL, the error ends the walk.
 	 */
 	struct hf_err *(*error)(void *arg, const char *path, struct hf_err *e);
+
+	/*
+	 * The tree `id` of the folder at `path` was loaded, and the nodes that come are its own, up
+	 * to the call of leave() for the same path. Also for the root, which nobody leaves. May be
+	 * NULL.
+	 */
+	void (*enter)(void *arg, const char *path, const struct hf_id *id);
 };
 
 /*

@@ -114,19 +114,28 @@ copy_text(const struct hf_name *name)
 
 /* The one sentence about a cache to which nothing can be added. */
 static void
-say_closed(struct hf_cache *c, int en)
+say_closed(struct hf_cache *c, const char *why)
 {
-	char words[128];
-
 	if (!atomic_exchange(&c->has_said, true))
 		hf_cache_say(c, "Warning: cache directory %s: %s; going on without adding to it",
-			c->path, strerror_r(en, words, sizeof words));
+			c->path, why);
+}
+
+/* Something that may pass, like a full disk; a few times. */
+static void
+strike(struct hf_cache *c)
+{
+	if (atomic_fetch_add(&c->strikes, 1) + 1 >= MAX_STRIKES)
+		atomic_store(&c->is_closed, true);
+	atomic_store(&c->rests_until, seconds(CLOCK_BOOTTIME) + REST_S);
 }
 
 /* Publishing failed: decides whether to try again, soon, later or never. */
 static void
 failed(struct hf_cache *c, int en)
 {
+	char words[128];
+
 	switch (en) {
 	case 0:
 	case ENOENT: /* somebody removed a folder; the next one makes it again */
@@ -144,11 +153,9 @@ failed(struct hf_cache *c, int en)
 		atomic_store(&c->is_closed, true);
 		break;
 	default:
-		if (atomic_fetch_add(&c->strikes, 1) + 1 >= MAX_STRIKES)
-			atomic_store(&c->is_closed, true);
-		atomic_store(&c->rests_until, seconds(CLOCK_BOOTTIME) + REST_S);
+		strike(c);
 	}
-	say_closed(c, en);
+	say_closed(c, strerror_r(en, words, sizeof words));
 }
 
 /* ---- opening ---- */
@@ -162,16 +169,14 @@ check_version(const struct hf_root *repo, bool *is_good)
 	hf_autofd int fd = hf_root_openat(repo, "version", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	hf_autoptr(hf_err) e =
 		fd >= 0 ? hf_pread_full(fd, text, sizeof text - 1, 0, &got) : NULL;
-	char *end;
-	unsigned long version = strtoul(text, &end, 10);
 
-	*is_good = e == NULL && got > 0 && end == text + got && version == 1;
-	if (e == NULL && end > text && version > 1 && version < 1000)
-		return hf_err(HF_EFATAL,
-			"the cache has format %lu, which a newer program made; this one knows "
-			"format 1",
-			version);
-	return NULL;
+	*is_good = e == NULL && strcmp(text, "1") == 0;
+	if (e != NULL || *is_good || got == 0 || got > 3 || *text == '0' ||
+		strspn(text, "0123456789") != got)
+		return NULL;
+	return hf_err(HF_EFATAL,
+		"the cache has format %s, which a newer program made; this one knows format 1",
+		text);
 }
 
 /* All at once, so that nobody ever reads half a number. */
@@ -364,7 +369,7 @@ has_room(struct hf_cache *c, uint64_t size)
 			atomic_store(&c->evict_after, pause);
 		}
 	}
-	say_closed(c, ENOSPC);
+	failed(c, ENOSPC);
 	return false;
 }
 
@@ -591,18 +596,13 @@ hf_cache_put_begin(struct hf_cache *c, const struct hf_name *name, uint64_t size
 bool
 hf_cache_put_add(struct hf_cache *c, struct hf_cache_put *put, struct hf_bytes bytes)
 {
-	while (bytes.len > 0) {
-		ssize_t n = write(put->fd, bytes.p, bytes.len);
+	hf_autoptr(hf_err) e = hf_write_full(put->fd, bytes.p, bytes.len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			failed(c, n < 0 ? errno : ENOSPC);
-			return false;
-		}
-		bytes = (struct hf_bytes){bytes.p + n, bytes.len - (size_t)n};
-	}
-	return true;
+	if (e == NULL)
+		return true;
+	strike(c);
+	say_closed(c, hf_err_text(e));
+	return false;
 }
 
 bool

@@ -160,8 +160,10 @@ look_at_part(const struct hf_cache_base *b, const char *name, bool sizes,
 	out->is_in_use = is_in_use(b, name);
 	hf_cache_rate_read(b, name, &out->rate);
 	root.fd = fd;
-	if (sizes)
+	if (sizes) {
+		add_size(out, fd, "version", HF_CONFIG);
 		(void)hf_cache_walk_all(&root, add_size, out);
+	}
 	return true;
 }
 

@@ -14,39 +14,7 @@ import tarfile
 
 import repos
 import tap
-
-CLEAN = {k: "" for k in os.environ if k.startswith(("RESTIC_", "HOLDFAST_"))}
-
-
-class Pair:
-    def __init__(self, tmp):
-        self.tmp = tmp
-        self.restic = tap.peer("restic-new")
-        self.env = {**CLEAN, "RESTIC_PASSWORD": repos.PASSWORD, "RESTIC_CACHE_DIR": str(tmp / "cache"),
-                    "TZ": "Europe/Berlin", "RESTIC_REPOSITORY": str(tmp / "repo"),
-                    "HOME": str(tmp)}
-
-    def one(self, program, *argv, cwd=None, env=None, **kw):
-        return tap.run(program, *argv, env={**self.env, **(env or {})}, check=None,
-                       cwd=cwd or self.tmp, **kw)
-
-    def setup(self, *argv, **kw):
-        r = self.one(self.restic, *argv, **kw)
-        tap.ok(r.returncode in (0, 3), r.stderr)
-
-    def same(self, *argv, stderr=False, clean=lambda s: s, order=True, **kw):
-        """Runs both; returns holdfast's result."""
-        a = self.one(self.restic, *argv, **kw)
-        b = self.one(tap.holdfast(), *argv, **kw)
-        what = " ".join(map(str, argv))
-        tap.eq(b.returncode, a.returncode, f"{what}: exit code; {b.stderr}")
-        x, y = clean(b.stdout), clean(a.stdout)
-        if not order:
-            x, y = (sorted(t.splitlines()) for t in (x, y))
-        tap.eq(x, y, what)
-        if stderr:
-            tap.eq(clean(b.stderr), clean(a.stderr), what)
-        return b
+from pair import Pair
 
 
 def tree(tmp):
@@ -118,6 +86,11 @@ ls --ncdu latest --host h1 /data
 ls latest data
 ls nonsense
 ls
+find a.txt
+find -l *.txt --json
+find --oldest never x
+find --pack 00
+find
 list snapshots
 list keys
 list index

@@ -38,6 +38,7 @@ make(struct trees *f)
 struct log {
 	struct hf_buf text;
 	const char *skip, *stop_at;
+	struct hf_id entered; /* the last one */
 };
 
 static struct hf_err *
@@ -51,6 +52,15 @@ on_node(void *arg, const char *path, const struct hf_node *n, enum hf_walk_next 
 	if (l->stop_at != NULL && strcmp(path, l->stop_at) == 0)
 		*next = HF_WALK_STOP;
 	return NULL;
+}
+
+static void
+on_enter(void *arg, const char *path, const struct hf_id *id)
+{
+	struct log *l = arg;
+
+	hf_buf_addf(&l->text, ">%s ", path);
+	l->entered = *id;
 }
 
 static struct hf_err *
@@ -77,7 +87,7 @@ check_walk(struct trees *f, const struct hf_id *id, const char *root, const char
 	const char *stop_at, const char *want)
 {
 	struct log l = {.text = HF_BUF_MAX(4096), .skip = skip, .stop_at = stop_at};
-	struct hf_walker w = {&l, on_node, on_leave, on_error};
+	struct hf_walker w = {&l, on_node, on_leave, on_error, on_enter};
 
 	REQUIRE_OK(hf_walk(f->reader, id, root, &w, NULL));
 	hf_buf_add_char(&l.text, 0);
@@ -92,17 +102,32 @@ TEST(visits_depth_first)
 	trees_init(&f);
 	struct hf_id root = make(&f);
 	check_walk(&f, &root, "/", NULL, NULL,
-		"/a /d/ /d/b /d/e/ /d/e/c </d/e /d/z </d /m/ !/m /z ");
+		">/ /a /d/ >/d /d/b /d/e/ >/d/e /d/e/c </d/e /d/z </d /m/ !/m /z ");
 	check_walk(&f, &root, "/x", "/x/d/e", NULL,
-		"/x/a /x/d/ /x/d/b /x/d/e/ /x/d/z </x/d /x/m/ !/x/m /x/z ");
-	check_walk(&f, &root, "/", NULL, "/d/e/c", "/a /d/ /d/b /d/e/ /d/e/c ");
+		">/x /x/a /x/d/ >/x/d /x/d/b /x/d/e/ /x/d/z </x/d /x/m/ !/x/m /x/z ");
+	check_walk(&f, &root, "/", NULL, "/d/e/c", ">/ /a /d/ >/d /d/b /d/e/ >/d/e /d/e/c ");
+}
+
+TEST(tells_which_tree_it_enters)
+{
+	hf_auto(trees) f = {0};
+	struct log l = {.text = HF_BUF_MAX(4096)};
+	struct hf_walker w = {.arg = &l, .node = on_node, .enter = on_enter};
+	struct hf_id id;
+
+	trees_init(&f);
+	struct hf_id root = make(&f);
+	CHECK_ERR(hf_walk(f.reader, &root, "/", &w, NULL), HF_ENOTFOUND);
+	REQUIRE_OK(hf_walk_folder(f.reader, &root, "d/e", &id));
+	CHECK(hf_id_eq(&l.entered, &id));
+	hf_buf_clear(&l.text);
 }
 
 TEST(errors_end_the_walk_when_nobody_takes_them)
 {
 	hf_auto(trees) f = {0};
 	struct log l = {.text = HF_BUF_MAX(4096)};
-	struct hf_walker w = {&l, on_node, NULL, NULL};
+	struct hf_walker w = {.arg = &l, .node = on_node};
 	struct hf_stop stop = {0};
 
 	trees_init(&f);
@@ -127,7 +152,7 @@ TEST(folders_and_nodes_by_path)
 	REQUIRE_OK(hf_walk_folder(f.reader, &root, "/", &id));
 	CHECK(hf_id_eq(&id, &root));
 	REQUIRE_OK(hf_walk_folder(f.reader, &root, "//d/./e/", &id));
-	check_walk(&f, &id, "/d/e", NULL, NULL, "/d/e/c ");
+	check_walk(&f, &id, "/d/e", NULL, NULL, ">/d/e /d/e/c ");
 	CHECK_ERR_TEXT(hf_walk_folder(f.reader, &root, "d/x/y", &id), HF_ENOTFOUND,
 		"path d/x: not found");
 	CHECK_ERR_TEXT(hf_walk_folder(f.reader, &root, "d/b/y", &id), HF_ENOTFOUND,
