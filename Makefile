@@ -99,8 +99,10 @@ fuzz:
 	@tools/deps build fuzz
 	@tools/fuzz $(S) $(F)
 
+# delayfs is built only if FUSE was there when the build directory was set up.
 bench: all peers
 	@tools/deps bench
+	@[ -x $(BUILD)/bench/delayfs ] || { meson setup --reconfigure $(BUILD) && ninja -C $(BUILD); }
 	@tools/bench $(BUILD)
 
 install: all
