@@ -18,6 +18,7 @@ printed before: it makes the same choices, but processes have their own mind abo
 
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -115,11 +116,11 @@ class Job:
         self.p = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE)
 
-    def wait(self, on_hang):
+    def wait(self, patience, on_hang):
         """on_hang() tells what else there is to know."""
         told = ""
         try:
-            self.out, err = self.p.communicate(timeout=locking.PATIENCE)
+            self.out, err = self.p.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             told = f"(pid {self.p.pid} did not come to an end)\n{on_hang()}"
             self.p.kill()
@@ -143,11 +144,11 @@ class Fate:
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self.run)
 
-    def watch(self, job):
+    def watch(self, job, patience):
         """Waits for a job, to which things may happen meanwhile."""
         with self.lock:
             self.jobs.add(job)
-        job.wait(self.on_hang)
+        job.wait(patience, self.on_hang)
         with self.lock:
             self.jobs.remove(job)
 
@@ -255,9 +256,9 @@ class Stress:
         self.sources = Sources(tmp, self.rng)
         self.counts = collections.Counter()  # "ours backup": how many were right; "(kill)": what happened
         self.restics = collections.Counter()  # how commands of restic ended
-        self.healed = 0
         self.wrong = []
         self.saved = []
+        self.dead = set()  # numbers of restics that were killed
         self.lock = threading.Lock()
         self.turns = Turns()
         self.fate = Fate(random.Random(f"{SEED}-{is_full}-fate"), cache, self.counts, self.show_locks)
@@ -314,7 +315,12 @@ class Stress:
     def run(self, program, rng, *args, cwd=None, may_fail=lambda: False):
         """Runs a command among others; returns the job if it ended well."""
         job = Job(self.argv(program, rng, *args), cwd)
-        self.fate.watch(job)
+        self.dead.discard(job.p.pid)
+        # A restic on a full disk may try for a quarter of an hour, and holds a lock that ours wait for.
+        self.fate.watch(job, locking.PATIENCE / (1 if program is self.ours else 4))
+        if program is not self.ours and job.code == -signal.SIGKILL:
+            self.dead.add(job.p.pid)
+            self.remove_locks()
         return job if self.is_ok(program, job, may_fail) else None
 
     def ok(self, job, what, got, want):
@@ -411,17 +417,20 @@ class Stress:
             self.turns.go()
             job = fn(program, rng)
             if not job:
-                # A lock of a restic that was killed, which restics hold in honour.
                 self.remove_locks()
             return job
         finally:
             self.turns.done()
 
     def remove_locks(self):
-        """Those of the dead."""
+        """Those of the dead. Of a restic, unlock takes no number of a process for a proof, but we know it."""
         r = self.ours(self.repo, "unlock", "--no-cache", check=None)
         if r.returncode != 0:
             self.add_wrong(f"unlock failed:\n{r.stderr}")
+        for held in self.ours.json(self.repo, "locks", "--no-cache"):
+            if held["kind"] == "restic" and held["pid"] in self.dead:
+                # Another thread may have done it by now.
+                self.ours(self.repo, "unlock", "--no-cache", "--id", held["id"], "--force", check=None)
 
     def show_locks(self):
         return self.ours(self.repo, "locks", "--no-cache", check=None).stdout
@@ -443,10 +452,11 @@ class Stress:
                 undone.discard(what)
                 with self.lock:
                     self.counts[f"{whose} {what}"] += 1
-            elif program is not self.ours:
+            elif program is not self.ours and (self.is_full or what != "prune"):
                 undone.discard(what)  # it need not work
 
-    def all_at_once(self, seconds):
+    def all_at_once(self, seconds, *meanwhile):
+        """`meanwhile` are functions that are called with the time of the end, in threads of their own."""
         backup = ["backup"] * 4 + ["ls", "restore"]
         restore = ["restore"] * 4 + ["dump", "snapshots"]
         look = ["ls", "dump", "snapshots", "table"]
@@ -454,9 +464,10 @@ class Stress:
                  ["evict"], ["evict", *look]]
         self.fate.end = end = time.monotonic() + seconds
         workers = [(self.ours, f"{n}", mix) for n, mix in enumerate(mixes)]
-        workers += [(p, p.name, ["backup", "backup", "restore", "ls", "snapshots", "cleanup", "prune", "prune", "check"])
+        workers += [(p, p.name, ["backup", "backup", "restore", "ls", "snapshots", "cleanup", "prune", "prune", "prune", "check"])
                     for p in self.theirs]
         threads = [threading.Thread(target=self.work, args=(*w, end)) for w in workers]
+        threads += [threading.Thread(target=fn, args=(end,)) for fn in meanwhile]
         with self.fate:
             for t in threads:
                 t.start()
@@ -537,16 +548,17 @@ def small_disk(path):
         subprocess.run(["umount", "-l", path], check=True)
 
 
-def fill(disk, rng, is_over):
-    """Takes almost all of a disk, or all of it, or gives half of it back, until it is over."""
+def fill(disk, rng, end):
+    """Takes all of a disk, or almost all of it, or gives half of it back, until the end."""
     with open(disk / "ballast", "wb") as f:
-        while not is_over.wait(rng.uniform(0.1, 1)):
+        while time.monotonic() < end:
             free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
-            size = os.fstat(f.fileno()).st_size
-            size = rng.choice((size + free, size + free, size + free - rng.randrange(1 << 17), size // 2))
-            with contextlib.suppress(OSError):
-                os.truncate(f.fileno(), 0 if size < 0 else size)
+            all_of_it = os.fstat(f.fileno()).st_size + free
+            size = rng.choice((all_of_it, all_of_it, all_of_it - rng.randrange(1 << 17), all_of_it // 2))
+            with contextlib.suppress(OSError):  # somebody else was faster
+                os.truncate(f.fileno(), max(0, size))
                 os.posix_fallocate(f.fileno(), 0, max(1, size))
+            time.sleep(rng.uniform(0.1, 1))
     os.unlink(disk / "ballast")
 
 
@@ -555,14 +567,7 @@ def on_a_disk_that_is_full(tmp):
     tmp = repos.memory(tmp)
     with small_disk(tmp / "disk") as disk:
         s = Stress(tmp, disk / "cache", is_full=True)
-        is_over = threading.Event()
-        filler = threading.Thread(target=fill, args=(disk, random.Random(f"{SEED}-fill"), is_over))
-        filler.start()
-        try:
-            s.all_at_once(SECONDS * 0.4)
-        finally:
-            is_over.set()
-            filler.join()
+        s.all_at_once(SECONDS * 0.4, functools.partial(fill, disk, random.Random(f"{SEED}-fill")))
         s.is_sound()
 
 
