@@ -5,6 +5,7 @@
 
 static const struct hf_command *const commands[] = {
 	&hf_cmd_backup,
+	&hf_cmd_cache,
 	&hf_cmd_cat,
 	&hf_cmd_check,
 	&hf_cmd_dump,

@@ -65,3 +65,13 @@ hf_path_abs(const char *cwd, const char *path)
 {
 	return path[0] == '/' ? hf_path_clean(path) : hf_path_join(cwd, path);
 }
+
+bool
+hf_path_is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (strcmp(dir, "/") == 0)
+		return true;
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}

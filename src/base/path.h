@@ -17,4 +17,7 @@ char *hf_path_join(const char *dir, const char *name);
 /* `path` made absolute by the folder `cwd`, cleaned. */
 char *hf_path_abs(const char *cwd, const char *path);
 
+/* Whether the path is `dir` or something below it; both are absolute and clean. */
+bool hf_path_is_below(const char *path, const char *dir);
+
 #endif

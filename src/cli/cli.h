@@ -25,6 +25,7 @@ struct hf_global {
 	unsigned log_format; /* enum hf_log_format */
 	bool no_cache, cleanup_cache;
 	char *cache_dir;
+	uint64_t cache_limit, cache_floor; /* bytes; 0: by the disk */
 	unsigned compression; /* enum hf_compression */
 	uint64_t pack_size;   /* MiB; 0: default */
 	bool no_extra_verify;

@@ -100,6 +100,7 @@ struct backup {
 	char *cwd;
 	struct hf_strings tags;
 	struct hf_patterns exclude;
+	const char *cache; /* the folder of our cache, borrowed, or NULL */
 	struct hf_exclude_tag *exclude_tags;
 	size_t n_exclude_tags;
 	char *host, *user;
@@ -320,10 +321,14 @@ wait_for_command(void *arg)
 	return hf_err_in(hf_spawn_wait(child, b->args->v[0]), "command failed");
 }
 
+/* Our own cache changes while it is read, and nobody wants it back. */
 static bool
 is_excluded(void *arg, const char *abs_path)
 {
-	return hf_patterns_match(arg, abs_path);
+	const struct backup *b = arg;
+
+	return (b->cache != NULL && hf_path_is_below(abs_path, b->cache)) ||
+	       hf_patterns_match(&b->exclude, abs_path);
 }
 
 /* Counting ahead reads every folder twice, so somebody should be there to look at the totals. */
@@ -354,8 +359,9 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.targets = (const char *const *)b->targets.v,
 		.n_targets = b->targets.len,
 		.cwd = b->cwd,
-		.exclude = hf_patterns_are_empty(&b->exclude) ? NULL : is_excluded,
-		.exclude_arg = &b->exclude,
+		.exclude = hf_patterns_are_empty(&b->exclude) && b->cache == NULL ? NULL
+										  : is_excluded,
+		.exclude_arg = b,
 		.exclude_tags = b->exclude_tags,
 		.n_exclude_tags = b->n_exclude_tags,
 		.exclude_larger_than = b->has_larger_than ? &b->larger_than : NULL,
@@ -427,6 +433,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	hf_say(cli->out, HF_SAY_VERBOSE, "open repository");
 	HF_TRY(hf_session_open(cli, b.o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_SHARED,
 		false, &session));
+	b.cache = session.cache.path;
 	if (!b.o->use_stdin) {
 		HF_TRY(find_parent(&b, session.repo, &parent));
 		if (parent != NULL)

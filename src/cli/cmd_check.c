@@ -240,7 +240,8 @@ check(struct check *c, const struct check_options *o, const struct hf_args *args
 	c->options = &co;
 	if (!c->cli->global.no_lock)
 		hf_say(c->cli->out, HF_SAY_NORMAL, "create exclusive lock for repository");
-	HF_TRY(hf_session_open(c->cli, HF_SESSION_EXCLUSIVE, true, &session));
+	HF_TRY(hf_session_open_with(c->cli, HF_SESSION_EXCLUSIVE, true,
+		o->with_cache ? HF_CACHE_SHARED : HF_CACHE_TEMPORARY, &session));
 	e = hf_check(session.repo, &co, &events, &c->progress, &c->cli->stop, &c->result);
 	hf_bar_stop(&c->bar);
 	c->options = NULL;

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 extern const struct hf_command hf_cmd_backup;
+extern const struct hf_command hf_cmd_cache;
 extern const struct hf_command hf_cmd_cat;
 extern const struct hf_command hf_cmd_check;
 extern const struct hf_command hf_cmd_dump;

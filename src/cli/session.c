@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "cli/place.h"
 #include "engine/treewalk.h"
+#include "store/cache.h"
 
 /* Who gets a lock back waits at least so long, in seconds: a prune may be under way. */
 #define REGAIN_WAIT 3600.0
@@ -37,6 +38,7 @@ hf_session_clear(struct hf_session *s)
 		give_back(s);
 	hf_lease_setup_clear(&s->setup);
 	hf_repo_free(s->repo);
+	hf_cache_folder_clear(&s->cache);
 	*s = (struct hf_session){0};
 }
 
@@ -73,10 +75,18 @@ struct hf_err *
 hf_session_open(
 	struct hf_cli *cli, enum hf_session_lock lock, bool may_skip, struct hf_session *s)
 {
+	return hf_session_open_with(cli, lock, may_skip, HF_CACHE_SHARED, s);
+}
+
+struct hf_err *
+hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
+	enum hf_cache_use use, struct hf_session *s)
+{
 	struct hf_place place = hf_place_main(cli);
 
 	*s = (struct hf_session){.cli = cli};
 	HF_TRY(hf_place_open(cli, &place, &s->repo));
+	hf_cache_use(cli, s->repo, use, &s->cache);
 	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
 	if (may_skip && cli->global.no_lock)
 		lock = HF_SESSION_UNLOCKED;
@@ -117,12 +127,26 @@ has_regained(struct hf_session *s, const struct hf_err *e)
 	return again == NULL;
 }
 
+/* Loads it, and removes copies of packs from the cache that are in no index any more. */
+static struct hf_err *
+load_index(struct hf_session *s, struct hf_index *index)
+{
+	struct hf_cached_packs *packs = hf_cached_packs(hf_repo_store(s->repo));
+	struct hf_err *e = hf_index_load(s->repo, index, &s->cli->stop, NULL, NULL);
+	struct hf_id id;
+
+	for (size_t i = 0; e == NULL && packs != NULL && hf_index_pack(index, i, &id); i++)
+		hf_cached_packs_keep(packs, &id);
+	hf_cached_packs_end(packs, e == NULL);
+	return e;
+}
+
 struct hf_err *
 hf_session_load_index(struct hf_session *s)
 {
 	for (int i = 1;; i++) {
 		hf_autoptr(hf_index) index = hf_index_new();
-		struct hf_err *e = hf_index_load(s->repo, index, &s->cli->stop, NULL, NULL);
+		struct hf_err *e = load_index(s, index);
 
 		if (e == NULL) {
 			s->index = hf_steal(index);

@@ -7,6 +7,7 @@
 #ifndef HF_CLI_SESSION_H
 #define HF_CLI_SESSION_H
 
+#include "cli/cache.h"
 #include "cli/cli.h"
 #include "cli/lease_opts.h"
 #include "repo/index.h"
@@ -14,6 +15,7 @@
 struct hf_session {
 	struct hf_cli *cli;
 	struct hf_repo *repo;
+	struct hf_cache_folder cache;
 	struct hf_lease_setup setup;
 	struct hf_lease *lease; /* NULL: none was asked for */
 	bool is_settled; /* what was done is known to be whole: the lock has done its duty */
@@ -40,6 +42,10 @@ struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
  */
 struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
 	struct hf_session *s) HF_MUST;
+
+/* The same with a cache of its own kind (cli/cache.h); the above takes the user's. */
+struct hf_err *hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock,
+	bool may_skip, enum hf_cache_use use, struct hf_session *s) HF_MUST;
 
 /* Loads the whole index. */
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;

@@ -22,17 +22,6 @@ is_excluded_stat(const struct hf_backup_options *o, const struct stat *st)
 	       (uint64_t)st->st_size > *o->exclude_larger_than;
 }
 
-/* Whether the path is `dir` or something below it; both are absolute and clean. */
-static bool
-is_below(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	if (strcmp(dir, "/") == 0)
-		return true;
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 dev_t
 device_above(const struct backup *b, const char *path, dev_t own)
 {
@@ -42,7 +31,7 @@ device_above(const struct backup *b, const char *path, dev_t own)
 		hf_autofree char *target = hf_path_abs(b->cwd, b->o->targets[i]);
 		struct stat st;
 
-		if (strlen(target) > best && is_below(path, target) &&
+		if (strlen(target) > best && hf_path_is_below(path, target) &&
 			lstat(target, &st) == 0) {
 			best = strlen(target);
 			own = st.st_dev;

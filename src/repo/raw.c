@@ -39,6 +39,7 @@ hf_raw_load(struct hf_store *store, const struct hf_name *name, struct hf_buf *o
 		id = hf_sha256(hf_buf_bytes(out));
 		if (hf_id_eq(&id, &name->id))
 			return NULL;
+		(void)hf_store_forget(store, name);
 	}
 	return hf_err(
 		HF_ECORRUPT, "%s: the content does not match the name", hf_name_text(name).s);

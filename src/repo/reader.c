@@ -98,12 +98,12 @@ hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
 	return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&id).s);
 }
 
-/* Reads and opens one copy. */
+/* Reads and opens what is at one place. */
 static struct hf_err *
-read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
+read_once(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
 	struct hf_buf *out)
 {
-	struct hf_name name = {HF_PACK, at->pack};
+	struct hf_name name = {.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
 
 	hf_buf_reset(&r->sealed);
 	struct hf_err *e =
@@ -115,6 +115,21 @@ read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_locat
 	}
 	HF_TRY(e);
 	return hf_reader_open(r, blob, r->sealed.p, at->length, at->raw_length, out);
+}
+
+/* The same, and once more if what came was not the store's own but a damaged copy of it. */
+static struct hf_err *
+read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
+	struct hf_buf *out)
+{
+	struct hf_name name = {.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
+	struct hf_err *e = read_once(r, blob, at, out);
+
+	if (e == NULL || hf_err_code(e) != HF_ECORRUPT ||
+		!hf_store_forget(hf_repo_store(r->repo), &name))
+		return e;
+	hf_err_free(e);
+	return read_once(r, blob, at, out);
 }
 
 /* Of the errors of two copies, the one that may go away by itself, else the first. */

@@ -65,6 +65,12 @@ hf_repo_store(const struct hf_repo *repo)
 	return repo->store;
 }
 
+void
+hf_repo_set_store(struct hf_repo *repo, struct hf_store *wrapped)
+{
+	repo->store = wrapped;
+}
+
 const struct hf_config *
 hf_repo_config(const struct hf_repo *repo)
 {

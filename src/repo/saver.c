@@ -250,7 +250,9 @@ static struct hf_err *
 upload_pack(struct hf_saver *s, struct hf_aead *aead, struct builder *b)
 {
 	HF_TRY(builder_seal(b, aead, !hf_repo_opts(s->repo)->no_extra_verify));
-	struct hf_name name = {HF_PACK, hf_sha256(hf_buf_bytes(&b->bytes))};
+	struct hf_name name = {.kind = HF_PACK,
+		.id = hf_sha256(hf_buf_bytes(&b->bytes)),
+		.is_meta = b->entries.len > 0 && b->entries.v[0].blob.type == HF_TREE};
 
 	if (!s->is_dry_run) {
 		/* Before: it may be there also when the answer is lost. */

@@ -234,6 +234,7 @@ hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 		.connections = inner->connections,
 		.lists_at_once = inner->lists_at_once,
 		.can_hold = inner->can_hold,
+		.is_near = inner->is_near,
 		.within_s = inner->within_s,
 		.inner = inner};
 	f->inner = inner;

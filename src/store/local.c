@@ -595,7 +595,8 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 	struct hf_err *e = open_root(l, &root);
 	bool is_shared = e == NULL && fstatat(root, "config", &st, 0) == 0 &&
 			 (st.st_mode & S_IRGRP) != 0;
-	l->store.lists_at_once = l->store.can_hold = e == NULL && is_on_kernel_fs(root);
+	l->store.lists_at_once = l->store.can_hold = l->store.is_near =
+		e == NULL && is_on_kernel_fs(root);
 	l->store.within_s = CHANGE_S;
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
 	l->folder_mode = is_shared ? 0770 : 0700;

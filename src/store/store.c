@@ -141,6 +141,12 @@ hf_store_can_hold(const struct hf_store *s)
 	return s->can_hold;
 }
 
+bool
+hf_store_forget(struct hf_store *s, const struct hf_name *name)
+{
+	return s->ops->forget != NULL && s->ops->forget(s, name);
+}
+
 struct hf_err *
 hf_store_age(struct hf_store *s, const struct hf_name *name, double *seconds)
 {
@@ -193,6 +199,12 @@ bool
 hf_store_lists_at_once(const struct hf_store *s)
 {
 	return s->lists_at_once;
+}
+
+bool
+hf_store_is_near(const struct hf_store *s)
+{
+	return s->is_near;
 }
 
 unsigned

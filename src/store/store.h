@@ -26,6 +26,11 @@ enum { HF_KINDS = HF_PACK + 1 };
 struct hf_name {
 	enum hf_kind kind;
 	struct hf_id id;
+	/*
+	 * A hint about a pack, no part of its name: it is read (or written) for its trees, which many
+	 * commands will want again; so a cache keeps it, and it belongs on fast storage.
+	 */
+	bool is_meta;
 };
 
 /* "config", or the path below the repository with the id in full: "data/3f/3f2a…". */
@@ -82,6 +87,12 @@ struct hf_err *hf_store_list(
  * after a power cut: others are deleted on the strength of a snapshot or an index being gone.
  */
 struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;
+
+/*
+ * What a get delivered proved to be wrong. If it may have come from a copy nearer than the store
+ * itself (cache.h), that copy goes. True: another get may deliver something else. Never fails.
+ */
+bool hf_store_forget(struct hf_store *s, const struct hf_name *name);
 
 /*
  * How long ago, in seconds, the file was written, by the store's own clock; a store that cannot
@@ -149,6 +160,9 @@ const char *hf_store_url(const struct hf_store *s);
  */
 bool hf_store_lists_at_once(const struct hf_store *s);
 
+/* True when a call costs no round trip to another computer, so that more of them cost little. */
+bool hf_store_is_near(const struct hf_store *s);
+
 /* How many calls at once make sense (restic's `X.connections`). */
 unsigned hf_store_connections(const struct hf_store *s);
 
@@ -174,6 +188,7 @@ struct hf_store_ops {
 	struct hf_err *(*put_held)(
 		struct hf_store *, const struct hf_name *, struct hf_bytes, int *);
 	enum hf_held (*held)(struct hf_store *, const struct hf_name *);
+	bool (*forget)(struct hf_store *, const struct hf_name *);
 };
 
 /* First member of every backend's own struct; container_of() leads back. */
@@ -183,6 +198,7 @@ struct hf_store {
 	unsigned connections;
 	bool lists_at_once;
 	bool can_hold;
+	bool is_near; /* a call costs no round trip to another computer */
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */

@@ -43,10 +43,10 @@ class Program:
     def __init__(self, name, path):
         self.name = name
         self.path = path
+        self.more = ["--no-cache"]  # or ["--cache-dir", ...], for tests of the cache
 
     def argv(self, repo, *args):
-        more = ["--no-cache"] if self.name.startswith("restic") else []
-        return [self.path, "-r", str(repo), *more, *(a if isinstance(a, bytes) else str(a) for a in args)]
+        return [self.path, "-r", str(repo), *self.more, *(a if isinstance(a, bytes) else str(a) for a in args)]
 
     def start(self, repo, *args, env=None, cwd=None, **kw):
         """Starts a command and returns the subprocess.Popen."""

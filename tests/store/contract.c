@@ -12,6 +12,7 @@
 
 #include "base/group.h"
 #include "base/io.h"
+#include "store/cache.h"
 #include "store/fault.h"
 #include "store/local.h"
 #include "store/mem.h"
@@ -45,6 +46,31 @@ open_local_behind_nothing(void)
 	return hf_store_fault(open_local(), &(struct hf_fault_plan){.kind = HF_FAULT_NONE});
 }
 
+/* A store behind a cache of its own. */
+static struct hf_store *
+open_cached(struct hf_store *inner)
+{
+	hf_autofree char *path = NULL;
+	struct hf_cache *cache;
+	struct hf_id repo = {{1}};
+
+	REQUIRE(asprintf(&path, "%s/cache", test_tmpdir()) > 0);
+	REQUIRE_OK(hf_cache_open(&(struct hf_cache_options){.base = path}, &repo, &cache));
+	return hf_store_cache(inner, cache);
+}
+
+static struct hf_store *
+open_mem_cached(void)
+{
+	return open_cached(hf_store_mem());
+}
+
+static struct hf_store *
+open_local_cached(void)
+{
+	return open_cached(open_local());
+}
+
 static const struct hf_fault_plan slow = {
 	.kind = HF_FAULT_DELAY, .first = 1, .lasts = true, .delay_ms = 1};
 
@@ -66,6 +92,8 @@ open_local_slow(void)
 	X(local, test)                                                                         \
 	X(mem_behind_nothing, test)                                                            \
 	X(local_behind_nothing, test)                                                          \
+	X(mem_cached, test)                                                                    \
+	X(local_cached, test)                                                                  \
 	X(mem_slow, test)                                                                      \
 	X(local_slow, test)
 /* clang-format on */
