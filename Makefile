@@ -13,6 +13,7 @@
 #   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
+#   make cache-stress S=3600  many processes on one cache for so long; SEED=1: with these choices
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -68,6 +69,11 @@ torture: all peers
 locks: all peers
 	@LOCKS=long STORY=$(STORY) tools/run-tests -C $(BUILD) --scale 10 locks
 
+cache-stress: all peers
+	@PYTHONPATH=tests/harness HOLDFAST=$(abspath $(BUILD)/holdfast) CACHE_STRESS=$(S) \
+		CACHE_STRESS_SEED=$(if $(filter file,$(origin SEED)),,$(SEED)) \
+		python3 -B tests/cache/test_cache_stress.py
+
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
@@ -111,4 +117,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks beside-borg scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks cache-stress beside-borg scale asan tsan clang lint format fuzz bench install clean

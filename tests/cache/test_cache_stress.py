@@ -46,8 +46,9 @@ RECENT = 6
 FOLDERS, FILES = 30, 10  # of each source
 SMALL_DISK = 3 << 20
 
-# What ours may say on a disk that is full, once.
-FULL = re.compile(r"Warning: cache directory \S+: (No space left on device|Disk quota exceeded); going on without")
+# What ours may say on a disk that is full: one sentence, in one of two forms.
+NO_SPACE = "Warning: .*(No space left on device|Disk quota exceeded)"
+FULL = re.compile(f"{NO_SPACE}; going on without adding to it|{NO_SPACE}\nWarning: going on without a cache")
 # What of restic's is no more than that the repository is locked.
 LOCKED = re.compile(r"already locked|unable to create lock")
 DAMAGE = re.compile(r"invalid data|does not match|hash mismatch|ciphertext|verification failed|damaged", re.I)
@@ -302,7 +303,7 @@ class Stress:
 
     def judge_words(self, job):
         lines = [line for line in job.err.splitlines() if "cache" in line.lower()]
-        if self.is_full and len(lines) == 1 and FULL.search(lines[0]):
+        if self.is_full and FULL.fullmatch("\n".join(lines)):
             with self.lock:
                 self.counts["(told that the disk is full)"] += 1
         elif lines:
