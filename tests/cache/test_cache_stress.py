@@ -10,7 +10,7 @@ full most of the time.
 It passes when every process of ours that was not killed ended with 0, said nothing about a cache
 (on the full disk: that it is full), and gave the right answer; when the repository is sound, and the
 cache holds only whole files that are what their names say. What the restics say and suffer is
-counted and not judged, but for wrong answers.
+counted and not judged, unless they give a wrong answer without a word about the cache.
 
 CACHE_STRESS is the number of seconds (60) of both tests together, CACHE_STRESS_SEED a number that was
 printed before: it makes the same choices, but processes have their own mind about when.
@@ -325,7 +325,11 @@ class Stress:
         return job if self.is_ok(program, job, may_fail) else None
 
     def ok(self, job, what, got, want):
-        if got != want:
+        if got != want and job.argv[0] != self.ours.path and "cache" in job.err:
+            # The newest restic leaves out snapshots whose copies it cannot write, and ends with 0.
+            with self.lock:
+                self.restics["wrong answers of restics because of the cache"] += 1
+        elif got != want:
             difference = sorted(set(got) ^ set(want))[:10] if isinstance(got, (dict, set)) else (got, want)
             self.add_wrong(f"{what}, with exit code 0: {difference}\n{job.told()}")
 
@@ -415,7 +419,9 @@ class Stress:
             return None
         try:
             self.remove_locks()
-            self.turns.go()
+            # Mostly all the others begin at once when it is done, and find the same copies to be stale.
+            if what != "prune" or rng.random() < 0.3:
+                self.turns.go()
             job = fn(program, rng)
             if not job:
                 self.remove_locks()
