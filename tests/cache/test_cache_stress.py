@@ -273,6 +273,10 @@ class Stress:
     def argv(self, program, rng, *args):
         """With the cache. Ours wait for a lock that is held, restic 0.14 cannot."""
         more = ["--cache-dir", self.cache]
+        if program is self.ours and rng.random() < 0.5:
+            # A store that is not so near, so that there is time for something to happen meanwhile.
+            more += ["-o", rng.choice(("fault.plan=delay@1+:list:index:snapshot:pack:200",
+                                       "fault.plan=delay@1+:get:index:snapshot:pack:30"))]
         if program is self.ours and self.is_full and rng.random() < 0.7:
             more += ["--cache-min-free", "1k"]  # without it ours do not use what little there is
         if program.name != "restic-0.14":
@@ -373,7 +377,8 @@ class Stress:
     def dump(self, program, rng, *more):
         s = self.some_snapshot(rng)
         name = rng.choice(sorted(s.files))
-        job = self.run(program, rng, *more, "dump", s.id, f"/{name}", may_fail=self.is_gone(s))
+        # Quietly: that one waits for a lock is said on standard output, by restic as well.
+        job = self.run(program, rng, *more, "--quiet", "dump", s.id, f"/{name}", may_fail=self.is_gone(s))
         if job:
             self.ok(job, "something else was read", hashlib.sha256(job.out).hexdigest(), s.files[name])
         return job
