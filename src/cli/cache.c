@@ -80,7 +80,8 @@ make_temporary(struct hf_cli *cli, char **out)
 	hf_random(&number, sizeof number);
 	if (is_set(cli->global.cache_dir))
 		tmp = cli->global.cache_dir;
-	if (asprintf(&path, "%s/restic-check-cache-%u", is_set(tmp) ? tmp : "/tmp", number) < 0) {
+	if (asprintf(&path, "%s/restic-check-cache-%u", is_set(tmp) ? tmp : "/tmp", number) <
+		0) {
 		path = NULL;
 		return hf_err(HF_EFATAL, "out of memory");
 	}

@@ -26,8 +26,8 @@ struct hf_global {
 	bool no_cache, cleanup_cache;
 	char *cache_dir;
 	uint64_t cache_limit, cache_floor; /* bytes; 0: by the disk */
-	unsigned compression; /* enum hf_compression */
-	uint64_t pack_size;   /* MiB; 0: default */
+	unsigned compression;              /* enum hf_compression */
+	uint64_t pack_size;                /* MiB; 0: default */
 	bool no_extra_verify;
 	int64_t limit_upload, limit_download; /* KiB/s; 0: none */
 	struct hf_strings options;            /* -o key=value */

@@ -20,7 +20,8 @@ static const struct hf_opt options[] = {
 	{"cleanup", 0, HF_OPT_FLAG(struct cache_options, cleanup),
 		.help = "remove old cache directories"},
 	{"max-age", 0, HF_OPT_UINT(struct cache_options, max_age), .arg = "days", .def = "30",
-		.help = "how long ago a cache directory was used for the last time, in days, to "
+		.help = "how long ago a cache directory was used for the last time, in days, "
+			"to "
 			"count as old"},
 	{"no-size", 0, HF_OPT_FLAG(struct cache_options, no_size),
 		.help = "do not output the size of the cache directories"},
@@ -107,9 +108,9 @@ print_table(const struct caches *c)
 			hf_table_add(table, text);
 		}
 		if (!c->cli->is_restic)
-			hf_table_add(table, hf_format_percent(p->rate.hits,
-						    p->rate.hits + p->rate.misses)
-						    .s);
+			hf_table_add(table,
+				hf_format_percent(p->rate.hits, p->rate.hits + p->rate.misses)
+					.s);
 	}
 	hf_table_print(table, false, c->cli->out);
 	hf_say(c->cli->out, HF_SAY_DATA, "%zu cache dirs in %s", c->n, c->path);
@@ -137,7 +138,8 @@ clean_up(const struct caches *c)
 	for (size_t i = 0; i < c->n; i++)
 		n_old += is_old(c, &c->parts[i]);
 	hf_say(c->cli->out, HF_SAY_NORMAL,
-		n_old == 0 ? "no old cache dirs found" : "remove %zu old cache directories", n_old);
+		n_old == 0 ? "no old cache dirs found" : "remove %zu old cache directories",
+		n_old);
 	for (size_t i = 0; i < c->n; i++) {
 		const struct hf_cache_part *p = &c->parts[i];
 		enum hf_cache_removal removal;
@@ -152,10 +154,11 @@ clean_up(const struct caches *c)
 			last = e;
 			n_failed++;
 		} else if (removal == HF_CACHE_KEPT) {
-			hf_say(c->cli->out, HF_SAY_NORMAL, "kept %.10s, which is in use", p->name);
+			hf_say(c->cli->out, HF_SAY_NORMAL, "kept %.10s, which is in use",
+				p->name);
 		}
 		add_action(&o, p,
-			e != NULL		   ? "failed"
+			e != NULL                  ? "failed"
 			: removal == HF_CACHE_KEPT ? "kept"
 						   : "removed");
 	}
@@ -224,8 +227,10 @@ const struct hf_command hf_cmd_cache = {
 	.name = "cache",
 	.usage = "[flags]",
 	.summary = "Show and clean up the local caches",
-	.text = "Shows the caches of repositories on this machine: when each was last used, its\n"
-		"size, and what part of the reads it answered. With --cleanup, those are removed\n"
+	.text = "Shows the caches of repositories on this machine: when each was last used, "
+		"its\n"
+		"size, and what part of the reads it answered. With --cleanup, those are "
+		"removed\n"
 		"that have not been used for --max-age days and are not in use now.",
 	HF_COMMAND_OPTS(options, struct cache_options),
 	.run = run,

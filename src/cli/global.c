@@ -49,11 +49,14 @@ const struct hf_opt hf_global_opts[] = {
 	{"cache-dir", 0, HF_OPT_STRING(G, cache_dir), .arg = "directory", .env = "CACHE_DIR",
 		.help = "directory of the local cache"},
 	{"cache-limit", 0, HF_OPT_SIZE(G, cache_limit), .arg = "size", .env = "CACHE_LIMIT",
-		.help = "what the local caches may take together; what was not used for longest "
-			"goes first. Else a quarter of the free space of the disk, and 20G at most"},
+		.help = "what the local caches may take together; what was not used for "
+			"longest "
+			"goes first. Else a quarter of the free space of the disk, and 20G at "
+			"most"},
 	{"cache-min-free", 0, HF_OPT_SIZE(G, cache_floor), .arg = "size",
 		.env = "CACHE_MIN_FREE",
-		.help = "what the local cache leaves free on its disk. Else the twentieth part of "
+		.help = "what the local cache leaves free on its disk. Else the twentieth part "
+			"of "
 			"it, and 1G at most"},
 	{"no-cache", 0, HF_OPT_FLAG(G, no_cache), .help = "do not use a local cache"},
 	{"cleanup-cache", 0, HF_OPT_FLAG(G, cleanup_cache),

@@ -23,7 +23,7 @@ struct hf_out {
 	bool is_terminal, has_status, is_err_terminal;
 	unsigned verbosity;
 	bool is_json;
-	bool is_clean; /* standard output carries data only */
+	bool is_clean;        /* standard output carries data only */
 	struct hf_stop *stop; /* borrowed */
 
 	pthread_mutex_t lock; /* guards what follows */

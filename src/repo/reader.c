@@ -103,7 +103,8 @@ static struct hf_err *
 read_once(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
 	struct hf_buf *out)
 {
-	struct hf_name name = {.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
+	struct hf_name name = {
+		.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
 
 	hf_buf_reset(&r->sealed);
 	struct hf_err *e =
@@ -122,7 +123,8 @@ static struct hf_err *
 read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
 	struct hf_buf *out)
 {
-	struct hf_name name = {.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
+	struct hf_name name = {
+		.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
 	struct hf_err *e = read_once(r, blob, at, out);
 
 	if (e == NULL || hf_err_code(e) != HF_ECORRUPT ||

@@ -7,10 +7,10 @@
 #include "codec/sha256.h"
 
 enum {
-	PIECE = 1 << 20,       /* of a pack of a store that is near */
-	MAX_FETCHES = 2,       /* of one pack, by one process: more means that it is evicted again */
-	MAX_SEEN = 1 << 20,    /* files that are remembered */
-	FEW = 16,	       /* copies that may all go at once without a second look */
+	PIECE = 1 << 20, /* of a pack of a store that is near */
+	MAX_FETCHES = 2, /* of one pack, by one process: more means that it is evicted again */
+	MAX_SEEN = 1 << 20, /* files that are remembered */
+	FEW = 16,           /* copies that may all go at once without a second look */
 	YOUNG_PACK_S = 3600,
 	UNSURE_LISTING_S = 3600, /* where a listing may be late */
 };
@@ -19,10 +19,10 @@ static const uint64_t max_pack = UINT64_C(1) << 33;
 /* What this process knows of one file. */
 struct seen {
 	struct hf_id id;
-	bool is_used;	    /* this slot of the table */
-	bool is_coming;	    /* a thread is fetching it */
+	bool is_used;        /* this slot of the table */
+	bool is_coming;      /* a thread is fetching it */
 	bool came_from_here; /* a copy of it was read */
-	bool is_forgotten;  /* a copy of it was damaged */
+	bool is_forgotten;   /* a copy of it was damaged */
 	uint8_t fetches;
 };
 
@@ -308,7 +308,7 @@ cache_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t l
 
 struct names {
 	struct hf_id *v; /* owned, sorted */
-	bool *is_kept;	 /* owned */
+	bool *is_kept;   /* owned */
 	size_t n, n_kept;
 };
 

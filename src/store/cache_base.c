@@ -103,8 +103,9 @@ hf_cache_base_open(const char *path, bool make, struct hf_cache_base *out)
 		write_tag(&b);
 		open_side(&b);
 	} else {
-		b.side = (struct hf_root){.fd = openat(b.root.fd, ".holdfast",
-						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+		b.side = (struct hf_root){
+			.fd = openat(b.root.fd, ".holdfast",
+				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
 			.has_openat2 = b.root.has_openat2};
 	}
 	*out = b;
@@ -156,7 +157,8 @@ hf_cache_base_mark(const struct hf_cache_base *b, const char *repo)
 
 		if (fd < 0)
 			return -1;
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0)
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 &&
+			st.st_nlink > 0)
 			return fd;
 		close(fd);
 	}

@@ -14,7 +14,7 @@
 struct hf_cache_base {
 	struct hf_root root;
 	struct hf_root side; /* .holdfast; fd -1: it cannot be had, and nothing is counted */
-	bool is_new;	     /* it was made just now */
+	bool is_new;         /* it was made just now */
 };
 
 /*
@@ -72,7 +72,7 @@ struct hf_err *hf_cache_parts(const struct hf_cache_base *b, bool sizes,
 
 enum hf_cache_removal {
 	HF_CACHE_REMOVED, /* by us or by somebody else */
-	HF_CACHE_KEPT,	  /* it is in use, or was used in the meantime */
+	HF_CACHE_KEPT,    /* it is in use, or was used in the meantime */
 };
 
 /* Removes one that was last used as it says there. An error: some of it remains. */
@@ -99,7 +99,8 @@ void hf_cache_usage_write(const struct hf_cache_base *b, const struct hf_cache_u
  * recently used copies, packs first, until at most nine tenths of `limit` are taken and `floor`
  * bytes of the disk are free. *left: the bytes that remain. False: another process is at it.
  */
-bool hf_cache_evict(const struct hf_cache_base *b, uint64_t limit, uint64_t floor, uint64_t *left);
+bool hf_cache_evict(
+	const struct hf_cache_base *b, uint64_t limit, uint64_t floor, uint64_t *left);
 
 /* Bytes that are free on the disk of the base and that it has in all; false: unknown. */
 bool hf_cache_disk(const struct hf_cache_base *b, uint64_t *free_bytes, uint64_t *all_bytes);

@@ -14,12 +14,12 @@
 #include "store/cache_base.h"
 
 enum {
-	MAX_PLACES = 4,		 /* how often the folder may be removed under us */
-	TOUCH_AFTER_S = 600,	 /* how exactly the time of the last use is known */
-	REST_S = 60,		 /* after a full disk */
-	MAX_STRIKES = 3,	 /* then no more is published */
-	EVICT_PAUSE_S = 10,	 /* between two evictions that did not help */
-	LOOK_AFTER_S = 3600,	 /* since others fill the cache as well */
+	MAX_PLACES = 4,      /* how often the folder may be removed under us */
+	TOUCH_AFTER_S = 600, /* how exactly the time of the last use is known */
+	REST_S = 60,         /* after a full disk */
+	MAX_STRIKES = 3,     /* then no more is published */
+	EVICT_PAUSE_S = 10,  /* between two evictions that did not help */
+	LOOK_AFTER_S = 3600, /* since others fill the cache as well */
 };
 static const uint64_t max_limit = UINT64_C(20) << 30, max_floor = UINT64_C(1) << 30;
 static const size_t max_names = UINT64_C(4) << 20;
@@ -52,8 +52,8 @@ struct hf_cache {
 	atomic_uint strikes;
 	atomic_int_fast64_t rests_until, evict_after;
 	atomic_uint_fast64_t published; /* bytes since the last look */
-	atomic_uint_fast64_t usage;	/* of everything, at the last look */
-	atomic_int_fast64_t looked_at;	/* as in struct hf_cache_usage */
+	atomic_uint_fast64_t usage;     /* of everything, at the last look */
+	atomic_int_fast64_t looked_at;  /* as in struct hf_cache_usage */
 
 	atomic_uint_fast64_t hits, misses;
 };
@@ -117,7 +117,8 @@ static void
 say_closed(struct hf_cache *c, const char *why)
 {
 	if (!atomic_exchange(&c->has_said, true))
-		hf_cache_say(c, "Warning: cache directory %s: %s; going on without adding to it",
+		hf_cache_say(c,
+			"Warning: cache directory %s: %s; going on without adding to it",
 			c->path, why);
 }
 
@@ -213,9 +214,8 @@ open_repo(struct place *p, const struct hf_cache *c, bool *is_new)
 	*is_new = mkdirat(p->base.root.fd, c->repo.s, 0700) == 0;
 	if (!*is_new && errno != EEXIST && errno != EROFS && errno != EACCES)
 		return hf_err_errno(errno, "%s/%.10s", c->path, c->repo.s);
-	p->repo = (struct hf_root){
-		openat(p->base.root.fd, c->repo.s,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+	p->repo = (struct hf_root){openat(p->base.root.fd, c->repo.s,
+					   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
 		p->base.root.has_openat2};
 	if (p->repo.fd < 0 || fstat(p->repo.fd, &st) != 0)
 		return hf_err_errno(errno, "%s/%.10s", c->path, c->repo.s);
@@ -443,8 +443,8 @@ hf_cache_read(struct hf_cache *c, const struct hf_name *name, uint64_t off, size
 		return false;
 	out->len = before + want;
 	if (seconds(CLOCK_REALTIME) - st.st_atim.tv_sec > TOUCH_AFTER_S)
-		(void)futimens(fd, (struct timespec[]){{.tv_nsec = UTIME_NOW},
-					   {.tv_nsec = UTIME_OMIT}});
+		(void)futimens(fd,
+			(struct timespec[]){{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}});
 	return true;
 }
 
@@ -550,8 +550,8 @@ open_temp(struct hf_cache *c, struct hf_cache_put *put)
 	}
 	struct hf_cache_temp temp = hf_cache_temp_name();
 
-	put->fd = openat(put->shard, temp.s,
-		O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	put->fd = openat(
+		put->shard, temp.s, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (put->fd < 0)
 		return errno;
 	memcpy(put->temp, temp.s, sizeof put->temp);
@@ -571,8 +571,8 @@ put_clear(struct hf_cache_put *put)
 }
 
 bool
-hf_cache_put_begin(struct hf_cache *c, const struct hf_name *name, uint64_t size,
-	struct hf_cache_put *put)
+hf_cache_put_begin(
+	struct hf_cache *c, const struct hf_name *name, uint64_t size, struct hf_cache_put *put)
 {
 	struct copy_text t = copy_text(name);
 
@@ -635,8 +635,7 @@ give_name(struct hf_cache *c, struct hf_cache_put *put, const char *file)
 		return 0;
 	}
 	snprintf(self, sizeof self, "/proc/self/fd/%d", put->fd);
-	if (linkat(AT_FDCWD, self, put->shard, file, AT_SYMLINK_FOLLOW) == 0 ||
-		errno == EEXIST)
+	if (linkat(AT_FDCWD, self, put->shard, file, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST)
 		return 0;
 	/* Without /proc, or on a file system that takes nothing back from it. */
 	int en = errno;
@@ -647,8 +646,8 @@ give_name(struct hf_cache *c, struct hf_cache_put *put, const char *file)
 }
 
 bool
-hf_cache_put_end(struct hf_cache *c, struct hf_cache_put *put, const struct hf_name *name,
-	bool is_whole)
+hf_cache_put_end(
+	struct hf_cache *c, struct hf_cache_put *put, const struct hf_name *name, bool is_whole)
 {
 	struct copy_text t = copy_text(name);
 	struct stat st = {0};

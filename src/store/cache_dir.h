@@ -37,8 +37,8 @@
 
 struct hf_cache_options {
 	const char *base; /* made if it is missing, with the folders above it */
-	uint64_t limit;   /* bytes that all below the base may take; 0: hf_cache_open() decides */
-	uint64_t floor;   /* bytes that must stay free on that disk; 0: the same */
+	uint64_t limit; /* bytes that all below the base may take; 0: hf_cache_open() decides */
+	uint64_t floor; /* bytes that must stay free on that disk; 0: the same */
 	/* Said at most a few times per process; any thread. May be NULL. */
 	void (*say)(void *arg, const char *text);
 	void *arg;
@@ -92,8 +92,7 @@ bool hf_cache_put_end(struct hf_cache *c, struct hf_cache_put *put, const struct
 	bool is_whole);
 
 /* The bytes added so far, from byte `off` on: appended to `out`. */
-bool hf_cache_put_read(
-	struct hf_cache_put *put, uint64_t off, size_t len, struct hf_buf *out);
+bool hf_cache_put_read(struct hf_cache_put *put, uint64_t off, size_t len, struct hf_buf *out);
 
 /* Removes a copy; it may be gone already. */
 void hf_cache_drop(struct hf_cache *c, const struct hf_name *name);

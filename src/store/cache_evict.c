@@ -20,9 +20,10 @@
 #include "store/cache_base.h"
 
 enum {
-	TEMP_KEPT_S = 24 * 3600,	/* an unfinished file whose owner cannot be judged */
-	FOREIGN_KEPT_S = 7 * 24 * 3600, /* one of restic's, which says nothing about its owner */
-	STEPS = 8,			/* of ages, between one power of two and the next */
+	TEMP_KEPT_S = 24 * 3600, /* an unfinished file whose owner cannot be judged */
+	FOREIGN_KEPT_S =
+		7 * 24 * 3600, /* one of restic's, which says nothing about its owner */
+	STEPS = 8,             /* of ages, between one power of two and the next */
 	AGES = 64 * STEPS + 1,
 };
 
@@ -103,8 +104,8 @@ remove_leftover(struct look *l, int shard, const char *name, const struct stat *
 	if (strncmp(name, "tmp-", 4) == 0) {
 		if (age > FOREIGN_KEPT_S)
 			(void)unlinkat(shard, name, 0);
-	} else if (is_ours && (life == HF_LIFE_DEAD ||
-				      (life == HF_LIFE_UNKNOWN && age > TEMP_KEPT_S))) {
+	} else if (is_ours &&
+		   (life == HF_LIFE_DEAD || (life == HF_LIFE_UNKNOWN && age > TEMP_KEPT_S))) {
 		(void)unlinkat(shard, name, 0);
 	}
 }
@@ -137,8 +138,8 @@ look_at_copy(void *arg, int shard, const char *name, enum hf_kind kind)
 			remove_leftover(l, shard, name, &st);
 		return;
 	}
-	int64_t used = st.st_atim.tv_sec > st.st_mtim.tv_sec ? st.st_atim.tv_sec
-							      : st.st_mtim.tv_sec;
+	int64_t used =
+		st.st_atim.tv_sec > st.st_mtim.tv_sec ? st.st_atim.tv_sec : st.st_mtim.tv_sec;
 	unsigned age = age_step(l->now - used);
 	uint64_t bytes = hf_cache_blocks((uint64_t)st.st_size);
 
@@ -161,9 +162,8 @@ look_everywhere(const struct hf_cache_base *b, struct look *l)
 
 	e = hf_cache_parts(b, false, &parts, &n);
 	for (size_t i = 0; e == NULL && i < n; i++) {
-		struct hf_root root = {
-			openat(b->root.fd, parts[i].name,
-				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+		struct hf_root root = {openat(b->root.fd, parts[i].name,
+					       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
 			b->root.has_openat2};
 
 		if (root.fd >= 0)
@@ -176,7 +176,7 @@ look_everywhere(const struct hf_cache_base *b, struct look *l)
 static void
 find_cut(struct look *l, uint64_t excess)
 {
-	for (enum class class = PACKS; class < CLASSES; class++) {
+	for (enum class class = PACKS; class < CLASSES; class ++) {
 		for (unsigned age = AGES; age-- > 0;) {
 			uint64_t here = l->bytes[class][age];
 
@@ -221,10 +221,10 @@ lock_eviction(const struct hf_cache_base *b, int *fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	*fd = b->side.fd < 0 ? -1
-			     : openat(b->side.fd, "evict",
-				       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-				       0600);
+	*fd = b->side.fd < 0
+		      ? -1
+		      : openat(b->side.fd, "evict",
+				O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	return *fd < 0 || fcntl(*fd, F_OFD_SETLK, &lock) == 0 ||
 	       (errno != EAGAIN && errno != EACCES);
 }

@@ -145,8 +145,8 @@ is_in_use(const struct hf_cache_base *b, const char *name)
 
 /* False: there is no such folder. */
 static bool
-look_at_part(const struct hf_cache_base *b, const char *name, bool sizes,
-	struct hf_cache_part *out)
+look_at_part(
+	const struct hf_cache_base *b, const char *name, bool sizes, struct hf_cache_part *out)
 {
 	struct hf_root root = {.has_openat2 = b->root.has_openat2};
 	struct stat st;
@@ -178,8 +178,7 @@ older_first(const void *a, const void *b)
 }
 
 struct hf_err *
-hf_cache_parts(
-	const struct hf_cache_base *b, bool sizes, struct hf_cache_part **out, size_t *n)
+hf_cache_parts(const struct hf_cache_base *b, bool sizes, struct hf_cache_part **out, size_t *n)
 {
 	hf_auto(hf_buf) parts = HF_BUF_MAX(256 << 20);
 	AUTO_DIR *dir = open_dir(b->root.fd, ".");
@@ -259,8 +258,8 @@ claim(const struct hf_cache_base *b, const char *file)
 
 	if (b->side.fd < 0)
 		return 0;
-	int fd = openat(b->side.fd, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-		0600);
+	int fd = openat(
+		b->side.fd, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return 0;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)

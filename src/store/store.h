@@ -198,7 +198,7 @@ struct hf_store {
 	unsigned connections;
 	bool lists_at_once;
 	bool can_hold;
-	bool is_near; /* a call costs no round trip to another computer */
+	bool is_near;    /* a call costs no round trip to another computer */
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */

@@ -120,7 +120,8 @@ make_older(const struct rig *r, const struct hf_name *name, time_t s)
 {
 	hf_autofree char *path = path_of(r, name);
 	/* Read after it was written: else the kernel notes the next reading by itself. */
-	struct timespec used = {.tv_sec = time(NULL) - s}, made = {.tv_sec = used.tv_sec - 3600};
+	struct timespec used = {.tv_sec = time(NULL) - s},
+			made = {.tv_sec = used.tv_sec - 3600};
 
 	REQUIRE_EQ(utimensat(AT_FDCWD, path, (struct timespec[]){used, made}, 0), 0);
 }
@@ -384,7 +385,8 @@ count(void *arg, const struct hf_name *name, uint64_t size)
 
 TEST(nothing_is_cleared_by_a_listing_that_failed_or_cannot_be)
 {
-	struct hf_fault_plan plan = {.kind = HF_FAULT_LOST, .first = 1, .ops = 1 << HF_FAULT_LIST};
+	struct hf_fault_plan plan = {
+		.kind = HF_FAULT_LOST, .first = 1, .ops = 1 << HF_FAULT_LIST};
 	struct hf_name names[20], config = {.kind = HF_CONFIG};
 	struct rig r;
 	size_t n = 0;
@@ -418,7 +420,8 @@ TEST(late_listings_clear_only_what_is_old)
 
 	open_rig(&r, 0);
 	r.store->inner->lists_at_once = false;
-	struct hf_name young = put(r.store, HF_INDEX, 1, 300), old = put(r.store, HF_INDEX, 2, 300);
+	struct hf_name young = put(r.store, HF_INDEX, 1, 300),
+		       old = put(r.store, HF_INDEX, 2, 300);
 
 	REQUIRE_OK(hf_store_del(r.mem, &young));
 	REQUIRE_OK(hf_store_del(r.mem, &old));
@@ -434,7 +437,8 @@ TEST(packs_in_no_index_go_when_they_are_old)
 	struct rig r;
 
 	open_rig(&r, 0);
-	struct hf_name known = put(r.store, HF_PACK, 1, 300), young = put(r.store, HF_PACK, 2, 300),
+	struct hf_name known = put(r.store, HF_PACK, 1, 300),
+		       young = put(r.store, HF_PACK, 2, 300),
 		       old = put(r.store, HF_PACK, 3, 300), late;
 
 	make_older(&r, &known, 7200);
@@ -596,7 +600,8 @@ TEST(links_lead_nowhere)
 	CHECK(is_read(r.store, &name));
 	REQUIRE_EQ(stat(outside, &st), 0);
 	CHECK_EQ(st.st_nlink, 2); /* nothing was made in it */
-	snprintf(outside, sizeof outside, "%s/outside/%.2s", test_tmpdir(), hf_id_hex(&name.id).s);
+	snprintf(outside, sizeof outside, "%s/outside/%.2s", test_tmpdir(),
+		hf_id_hex(&name.id).s);
 	REQUIRE_EQ(mkdir(outside, 0700), 0);
 	CHECK(is_read(r.store, &name));
 	REQUIRE_EQ(rmdir(outside), 0); /* nothing in this one either */
