@@ -553,7 +553,7 @@ def as_nobody(p, mode):
 
 
 @situation("It is another user's, and closed")
-def anothers(p):
+def another_ones(p):
     return as_nobody(p, 0o700)
 
 
