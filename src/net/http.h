@@ -32,8 +32,9 @@ struct hf_http_pace {
 
 /* Everything is copied, but for what `stop` and `pace` point to, which outlives the client. */
 struct hf_http_options {
-	const char *user_agent;      /* NULL: "holdfast/" and the version */
-	const char *const *ca_files; /* PEM; these alone are trusted. None: those of the system */
+	const char *user_agent; /* NULL: "holdfast/" and the version */
+	const char *const
+		*ca_files; /* PEM; these alone are trusted. None: those of the system */
 	size_t n_ca_files;
 	const char *client_cert; /* a PEM file with certificate and key, or NULL */
 	bool insecure_tls;       /* does not look whom it talks to */
@@ -60,28 +61,24 @@ struct hf_err *hf_http_new(const struct hf_http_options *o, struct hf_http **out
 void hf_http_free(struct hf_http *h); /* no request may be in flight; NULL is fine */
 HF_AUTOPTR(hf_http)
 
-/* Gets the body of an answer piece by piece; an error ends the transfer and is returned as it is. */
-typedef struct hf_err *hf_http_sink_fn(void *arg, struct hf_bytes piece);
-
 struct hf_http_request {
 	const char *method; /* GET, HEAD, PUT, POST, DELETE */
 	const char *url;    /* percent-encoded, sent as it is: http:// or https://, no user */
 	const char *const *headers; /* "Name: value"; without "Host", "Range" and lengths */
 	size_t n_headers;
-	struct hf_bytes body; /* sent with its length by PUT and POST, which may send it twice */
+	struct hf_bytes
+		body; /* sent with its length by PUT and POST, which may send it twice */
 
 	/*
-	 * GET only: `len` bytes from `off` on (SIZE_MAX: up to the end). A server that sends
+	 * GET only: `len` bytes (at least 1) from `off` on, SIZE_MAX: up to the end. A server that sends
 	 * everything instead is put up with. Fewer bytes are an answer of status 416.
 	 */
 	bool is_range;
 	uint64_t off;
 	size_t len;
 
-	/* Where the body of a 2xx answer goes: appended to `out`, or else to `sink`, or nowhere. */
-	struct hf_buf *out;
-	hf_http_sink_fn *sink;
-	void *sink_arg;
+	struct hf_buf
+		*out; /* the body of a 2xx answer is appended to it; NULL: it is dropped */
 
 	const char *const *want; /* names of headers of the answer, at most HF_HTTP_WANT */
 	size_t n_want;
@@ -94,13 +91,13 @@ enum { HF_HTTP_WANT = 8, HF_HTTP_SAYS = 16 << 10 };
 
 struct hf_http_answer {
 	int status;
-	uint64_t size;      /* a range: of the whole file; else of the body (HEAD: that of GET) */
-	bool has_size;      /* the server told */
-	double retry_after; /* seconds, 0 when the server did not say */
+	uint64_t size; /* a range: of the whole file; else of the body (HEAD: that of GET) */
+	bool has_size; /* the server told */
+	double retry_after;         /* seconds, 0 when the server did not say */
 	char *values[HF_HTTP_WANT]; /* of the headers asked for, or NULL each */
-	struct hf_buf says; /* the start of the body of an answer that is not 2xx */
-	char *what;         /* "GET http://host/path", for messages */
-	char *location;     /* where an answer 3xx points to, or NULL */
+	struct hf_buf says;         /* the start of the body of an answer that is not 2xx */
+	char *what;                 /* "GET http://host/path", for messages */
+	char *location;             /* where an answer 3xx points to, or NULL */
 };
 
 /* Zeroed is valid; the same answer may be used for request after request. */
@@ -120,8 +117,8 @@ void hf_http_answer_clear(struct hf_http_answer *a);
  * After an answer 429 or 503 with Retry-After, all requests of the client wait so long (a minute
  * at most) before they begin, or fail with HF_EIO if their deadline is earlier.
  */
-struct hf_err *hf_http_do(struct hf_http *h, const struct hf_http_request *r,
-	struct hf_http_answer *a) HF_MUST;
+struct hf_err *hf_http_do(
+	struct hf_http *h, const struct hf_http_request *r, struct hf_http_answer *a) HF_MUST;
 
 /*
  * The error that an answer means, NULL for 2xx: HF_ENOTFOUND for 404 and 410, HF_EIO for 408, 425,
