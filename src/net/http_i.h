@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of the HTTP client share. */
+#ifndef HF_NET_HTTP_I_H
+#define HF_NET_HTTP_I_H
+
+#include <pthread.h>
+
+#include <curl/curl.h>
+
+#include "base/secret.h"
+#include "net/http.h"
+
+struct mux;
+
+/* Strings are owned, or NULL; never changed after hf_http_new() but for what `lock` guards. */
+struct hf_http {
+	char *user_agent, *client_cert, *unix_socket;
+	char *http_proxy, *https_proxy, *no_proxy;
+	struct hf_buf
+		ca; /* all files of certificates, one after the other; empty: the system's */
+	bool insecure_tls, has_user;
+	struct hf_secret user, password; /* with a NUL behind */
+	double connect_s, stall_s;
+	struct hf_stop *stop;
+	struct hf_http_pace *pace;
+	struct mux *mux; /* or NULL: every handle has a connection of its own */
+
+	pthread_mutex_t lock;
+	CURL **idle; /* handles with their connections; the one used last is taken first */
+	size_t n_idle, cap;
+	double not_before; /* hf_clock(): the server does not want to be asked earlier */
+};
+
+/* Why we ended a transfer ourselves. */
+enum why {
+	NOT_ENDED,
+	ENOUGH,  /* all that is wanted has come */
+	STOPPED, /* from outside */
+	STALLED,
+	LATE,   /* its deadline */
+	FAILED, /* `error` says why */
+};
+
+/* One request, on the stack of who makes it. */
+struct call {
+	struct hf_http *h;
+	const struct hf_http_request *r;
+	struct hf_http_answer *a;
+	CURL *easy;
+	char said[CURL_ERROR_SIZE]; /* what libcurl has to say about a failure */
+	struct curl_slist *headers;
+	bool has_auth;
+	double deadline; /* hf_clock(), or 0 */
+
+	enum why why;
+	struct hf_err *error;
+
+	/* progress */
+	curl_off_t n_moved;
+	double moved_at;
+	size_t n_sent; /* of the body */
+
+	/* the answer so far */
+	bool is_framed; /* where its body ends is certain */
+	bool is_ours;   /* its body is what was asked for */
+	bool has_range, has_total;
+	uint64_t first, last, total; /* Content-Range */
+	uint64_t skip, left;         /* of the body: bytes before those wanted, bytes wanted */
+	size_t before;               /* bytes in `out` when the request began */
+	uint64_t n_dropped;
+};
+
+/* ---- http_answer.c ---- */
+
+/* Forgets the answer so far: another is about to come. */
+void call_answer_begin(struct call *c);
+
+/* libcurl's functions for the lines of the header and for pieces of the body. */
+size_t call_header(char *p, size_t one, size_t n, void *arg);
+size_t call_body(char *p, size_t one, size_t n, void *arg);
+
+/* Judges the whole answer after a transfer that went well, or was ENOUGH. */
+struct hf_err *call_answer_end(struct call *c) HF_MUST;
+
+/* ---- http_mux.c: one socket that all requests share ---- */
+
+struct hf_err *mux_new(int socket, struct mux **out) HF_MUST;
+void mux_free(struct mux *m);
+bool mux_is_dead(struct mux *m);
+/* As curl_easy_perform(). */
+CURLcode mux_perform(struct mux *m, CURL *easy);
+
+#endif
