@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "codec/sha256.h"
+#include "net/http.h"
 
 static const char algorithm[] = "AWS4-HMAC-SHA256";
 
@@ -34,26 +35,10 @@ hf_sigv4_date(int64_t seconds_since_1970)
 	return date;
 }
 
-static void
-add_encoded(struct hf_buf *out, struct hf_str s, bool slash_is_plain)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		bool is_plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-				(c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-				c == '~' || (c == '/' && slash_is_plain);
-
-		if (is_plain)
-			hf_buf_add_char(out, (char)c);
-		else
-			hf_buf_addf(out, "%%%02X", c);
-	}
-}
-
 void
 hf_sigv4_add_path(struct hf_buf *out, struct hf_str path)
 {
-	add_encoded(out, path, true);
+	hf_http_encode(out, path, true);
 }
 
 /* ---- pairs in order ---- */
@@ -81,8 +66,8 @@ compare_encoded(const char *a, const char *b)
 {
 	hf_auto(hf_buf) ea = HF_BUF_MAX(MAX_TEXT), eb = HF_BUF_MAX(MAX_TEXT);
 
-	add_encoded(&ea, hf_str(a), false);
-	add_encoded(&eb, hf_str(b), false);
+	hf_http_encode(&ea, hf_str(a), false);
+	hf_http_encode(&eb, hf_str(b), false);
 	return hf_str_cmp(hf_bytes_str(hf_buf_bytes(&ea)), hf_bytes_str(hf_buf_bytes(&eb)));
 }
 
@@ -111,9 +96,9 @@ hf_sigv4_add_query(struct hf_buf *out, const struct hf_sigv4_pair *params, size_
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			hf_buf_add_char(out, '&');
-		add_encoded(out, hf_str(sorted[i]->name), false);
+		hf_http_encode(out, hf_str(sorted[i]->name), false);
 		hf_buf_add_char(out, '=');
-		add_encoded(out, hf_str(sorted[i]->value), false);
+		hf_http_encode(out, hf_str(sorted[i]->value), false);
 	}
 }
 
