@@ -289,6 +289,22 @@ hf_time_parse(struct hf_str s, struct hf_time *out)
 	return true;
 }
 
+bool
+hf_time_parse_http(struct hf_str s, struct hf_time *out)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char form[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+	hf_auto(hf_buf) text = HF_BUF_MAX(64);
+
+	if (s.len != sizeof form - 1 || memcmp(s.p + 25, " GMT", 4) != 0 || s.p[3] != ',')
+		return false;
+	for (int month = 0; month < 12; month++)
+		if (memcmp(s.p + 8, months + 3 * month, 3) == 0)
+			hf_buf_addf(&text, "%.4s-%02d-%.2sT%.8sZ", s.p + 12, month + 1, s.p + 5,
+				s.p + 17);
+	return hf_time_parse(hf_bytes_str(hf_buf_bytes(&text)), out);
+}
+
 /* Appends `v` units, of which each has 10^digits parts, without trailing zeros. */
 static void
 add_fraction(struct hf_buf *out, uint64_t v, unsigned digits)

@@ -56,6 +56,9 @@ void hf_time_add(struct hf_buf *out, const struct hf_time *t);
  */
 bool hf_time_parse(struct hf_str s, struct hf_time *out);
 
+/* Reads the form that HTTP has for dates, "Sun, 06 Nov 1994 08:49:37 GMT". False: it is not one. */
+bool hf_time_parse_http(struct hf_str s, struct hf_time *out);
+
 /* Appends a duration in Go's form: "0s", "12.5ms", "1m30s", "86h37m30.57s". */
 void hf_duration_add(struct hf_buf *out, int64_t ns);
 
