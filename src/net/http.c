@@ -74,9 +74,10 @@ hf_http_new(const struct hf_http_options *o, struct hf_http **out)
 	if (o->connect_s <= 0 && h->connect_s > h->stall_s)
 		h->connect_s = h->stall_s;
 	h->stop = o->stop;
-	h->pace = o->pace;
+	h->upload = o->upload;
+	h->download = o->download;
 	if (o->socket != 0)
-		HF_TRY(mux_new(o->socket, &h->mux));
+		HF_TRY(h2_new(h, o->socket, &h->h2));
 	HF_TRY(read_ca(h, o));
 	*out = hf_steal(h);
 	return NULL;
@@ -89,7 +90,7 @@ hf_http_free(struct hf_http *h)
 		return;
 	for (size_t i = 0; i < h->n_idle; i++)
 		curl_easy_cleanup(h->idle[i]);
-	mux_free(h->mux);
+	h2_free(h->h2);
 	free(h->idle);
 	free(h->user_agent);
 	free(h->client_cert);
@@ -108,7 +109,7 @@ hf_http_free(struct hf_http *h)
 bool
 hf_http_is_dead(const struct hf_http *h)
 {
-	return h->mux != NULL && mux_is_dead(h->mux);
+	return h->h2 != NULL && h2_is_dead(h->h2);
 }
 
 static CURL *
@@ -186,6 +187,19 @@ hf_http_encode(struct hf_buf *out, struct hf_str s, bool keep_slash)
 
 /* ---- one transfer ---- */
 
+/* Waits for the limit; the time does not count as standing still. */
+static bool
+wait_for_limit(struct call *c, struct hf_pace *limit, size_t n)
+{
+	if (limit == NULL || c->r->no_pace)
+		return true;
+	c->error = hf_pace_wait(limit, n, c->h->stop);
+	c->moved_at = hf_clock();
+	if (c->error != NULL)
+		c->why = FAILED;
+	return c->error == NULL;
+}
+
 static size_t
 send_body(char *p, size_t one, size_t n, void *arg)
 {
@@ -198,11 +212,7 @@ send_body(char *p, size_t one, size_t n, void *arg)
 		return 0;
 	memcpy(p, c->r->body.p + c->n_sent, n);
 	c->n_sent += n;
-	if (c->h->pace != NULL) {
-		c->h->pace->up(c->h->pace, n);
-		c->moved_at = hf_clock();
-	}
-	return n;
+	return wait_for_limit(c, c->h->upload, n) ? n : CURL_READFUNC_ABORT;
 }
 
 /* libcurl sends the body again when a kept connection turns out to be dead. */
@@ -217,16 +227,49 @@ seek_body(void *arg, curl_off_t off, int whence)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Called about once a second, and more often while bytes move. */
-static int
-look(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+static size_t
+take_header(char *p, size_t one, size_t n, void *arg)
 {
 	struct call *c = arg;
+	struct hf_str line = {p, n * one}, name = line;
+	const char *colon;
+
+	while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
+		line.len--;
+	if (line.len >= 5 && memcmp(line.p, "HTTP/", 5) == 0) {
+		long status = 0;
+
+		call_answer_begin(c); /* after "100 Continue" another status line comes */
+		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+		c->a->status = (int)status;
+	} else if ((colon = memchr(line.p, ':', line.len)) != NULL) {
+		name.len = (size_t)(colon - line.p);
+		struct hf_str value = {colon + 1, line.len - name.len - 1};
+		while (value.len > 0 && (*value.p == ' ' || *value.p == '\t'))
+			value.p++, value.len--;
+		while (value.len > 0 && strchr(" \t", value.p[value.len - 1]) != NULL)
+			value.len--;
+		call_field(c, name, value);
+	}
+	return n * one;
+}
+
+static size_t
+take_body(char *p, size_t one, size_t n, void *arg)
+{
+	struct call *c = arg;
+
+	n *= one;
+	return call_piece(c, p, n) && wait_for_limit(c, c->h->download, n) ? n : 0;
+}
+
+bool
+call_goes_on(struct call *c, uint64_t n_moved)
+{
 	double now = hf_clock();
 
-	(void)down_all, (void)up_all;
-	if (down + up != c->n_moved) {
-		c->n_moved = down + up;
+	if (n_moved != c->n_moved) {
+		c->n_moved = n_moved;
 		c->moved_at = now;
 	}
 	if (hf_stop_is_set(c->h->stop))
@@ -235,9 +278,15 @@ look(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_of
 		c->why = LATE;
 	else if (now - c->moved_at >= c->h->stall_s)
 		c->why = STALLED;
-	else
-		return 0;
-	return 1;
+	return c->why == NOT_ENDED;
+}
+
+/* Called about once a second, and more often while bytes move. */
+static int
+look(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+	(void)down_all, (void)up_all;
+	return call_goes_on(arg, (uint64_t)down + (uint64_t)up) ? 0 : 1;
 }
 
 static bool
@@ -312,6 +361,17 @@ set_method(struct call *c)
 	}
 }
 
+void
+call_range(const struct hf_http_request *r, char text[static HTTP_RANGE])
+{
+	uint64_t last;
+
+	if (r->len == SIZE_MAX || __builtin_add_overflow(r->off, r->len - 1, &last))
+		snprintf(text, HTTP_RANGE, "bytes=%ju-", (uintmax_t)r->off);
+	else
+		snprintf(text, HTTP_RANGE, "bytes=%ju-%ju", (uintmax_t)r->off, (uintmax_t)last);
+}
+
 static void
 set_headers(struct call *c)
 {
@@ -321,15 +381,10 @@ set_headers(struct call *c)
 	for (size_t i = 0; i < r->n_headers && list != NULL; i++)
 		list = curl_slist_append(list, r->headers[i]);
 	if (r->is_range) {
-		char text[80];
-		uint64_t last;
+		char line[16 + HTTP_RANGE] = "Range: ";
 
-		if (r->len == SIZE_MAX || __builtin_add_overflow(r->off, r->len - 1, &last))
-			snprintf(text, sizeof text, "Range: bytes=%ju-", (uintmax_t)r->off);
-		else
-			snprintf(text, sizeof text, "Range: bytes=%ju-%ju", (uintmax_t)r->off,
-				(uintmax_t)last);
-		list = curl_slist_append(list, text);
+		call_range(r, line + strlen(line));
+		list = curl_slist_append(list, line);
 	}
 	c->headers = list;
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, list);
@@ -351,18 +406,16 @@ set_up(struct call *c, const char *url)
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a resolver */
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
-		h->mux != NULL ? (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
-			       : (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, h->user_agent);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(h->connect_s * 1000));
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)TRANSFER_BUFFER);
 	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)TRANSFER_BUFFER);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->said);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, call_header);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, call_body);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, look);
@@ -411,8 +464,8 @@ is_final(const char *said)
 	return strstr(said, "alert") != NULL || strstr(said, "wrong version number") != NULL;
 }
 
-static struct hf_err *
-ended(struct call *c)
+struct hf_err *
+call_ended(struct call *c)
 {
 	switch (c->why) {
 	case FAILED:
@@ -435,9 +488,7 @@ failed(struct call *c, CURLcode rc)
 	const char *said = *c->said != '\0' ? c->said : curl_easy_strerror(rc);
 
 	if (c->why != NOT_ENDED)
-		return ended(c);
-	if (c->h->mux != NULL && mux_is_dead(c->h->mux))
-		return hf_err(HF_EFATAL, "the program at the other end is gone (%s)", said);
+		return call_ended(c);
 	for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
 		if (failures[i].rc == rc)
 			f = failures[i];
@@ -446,30 +497,36 @@ failed(struct call *c, CURLcode rc)
 	return hf_err(f.code, "%s (%s)", f.text, said);
 }
 
+static struct hf_err *
+transfer_by_curl(struct call *c, const char *url)
+{
+	char *location = NULL;
+
+	c->easy = take_handle(c->h);
+	*c->said = '\0';
+	set_up(c, url);
+	CURLcode rc = curl_easy_perform(c->easy);
+	struct hf_err *e =
+		rc == CURLE_OK || c->why == ENOUGH ? call_answer_end(c) : failed(c, rc);
+	curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &location);
+	if (location != NULL)
+		c->a->location = hf_str_dup(hf_str(location));
+	give_handle(c->h, c->easy);
+	curl_slist_free_all(hf_steal(c->headers));
+	return e;
+}
+
 /* One request and its answer, whatever it is. */
 static struct hf_err *
 transfer(struct call *c, const char *url)
 {
 	call_answer_begin(c);
+	free(hf_steal(c->a->location));
 	c->why = NOT_ENDED;
 	c->n_sent = 0;
 	c->n_moved = 0;
 	c->moved_at = hf_clock();
-	*c->said = '\0';
-	c->easy = take_handle(c->h);
-	set_up(c, url);
-
-	CURLcode rc = c->h->mux != NULL ? mux_perform(c->h->mux, c->easy)
-					: curl_easy_perform(c->easy);
-	struct hf_err *e =
-		rc == CURLE_OK || c->why == ENOUGH ? call_answer_end(c) : failed(c, rc);
-	char *location = NULL;
-	curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &location);
-	free(c->a->location);
-	c->a->location = location != NULL ? hf_str_dup(hf_str(location)) : NULL;
-	give_handle(c->h, c->easy);
-	curl_slist_free_all(hf_steal(c->headers));
-	return e;
+	return c->h->h2 != NULL ? h2_transfer(c->h->h2, c, url) : transfer_by_curl(c, url);
 }
 
 /* ---- Retry-After ---- */
@@ -494,16 +551,12 @@ wait_until_welcome(struct call *c)
 		pthread_mutex_lock(&c->h->lock);
 		double wait = c->h->not_before - hf_clock();
 		pthread_mutex_unlock(&c->h->lock);
-		HF_TRY(hf_stop_check(c->h->stop));
 		if (wait <= 0)
-			return NULL;
+			return hf_stop_check(c->h->stop);
 		if (c->deadline != 0 && hf_clock() + wait >= c->deadline)
 			return hf_err(
 				HF_EIO, "the server wants to be left alone for %.0f s", wait);
-		struct timespec ts = {0, 100 * 1000000};
-		if (wait < 0.1)
-			ts.tv_nsec = (long)(wait * 1e9);
-		nanosleep(&ts, NULL);
+		HF_TRY(hf_stop_wait(c->h->stop, wait));
 	}
 }
 

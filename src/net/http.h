@@ -19,18 +19,10 @@
 #define HF_NET_HTTP_H
 
 #include "base/buf.h"
+#include "base/pace.h"
 #include "base/stop.h"
 
-/*
- * A brake, shared by all connections: told how many bytes have just gone up or come down, and may
- * wait before it returns. Called on the thread that makes the request.
- */
-struct hf_http_pace {
-	void (*up)(struct hf_http_pace *pace, size_t n);
-	void (*down)(struct hf_http_pace *pace, size_t n);
-};
-
-/* Everything is copied, but for what `stop` and `pace` point to, which outlives the client. */
+/* Everything is copied, but for what the last pointers point to, which outlives the client. */
 struct hf_http_options {
 	const char *user_agent; /* NULL: "holdfast/" and the version */
 	const char *const
@@ -46,7 +38,7 @@ struct hf_http_options {
 	double connect_s; /* name, connection and TLS; 0: 30 s, or stall_s if that is less */
 	double stall_s;   /* 0: 300 s */
 	struct hf_stop *stop;
-	struct hf_http_pace *pace;
+	struct hf_pace *upload, *download; /* limits, or NULL */
 	/*
 	 * 0, or a socket that is connected already and speaks HTTP/2 without TLS, which the client
 	 * takes over: all requests share it. When it ends, so does the client: see hf_http_is_dead().
@@ -84,6 +76,7 @@ struct hf_http_request {
 	size_t n_want;
 	double deadline_s; /* the request is over after so long, or 0 */
 	bool no_auth;      /* the client's user and password are not sent */
+	bool no_pace;      /* limits do not count for it */
 	bool no_redirect;  /* a redirection is an answer as any other */
 };
 

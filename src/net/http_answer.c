@@ -37,7 +37,8 @@ call_answer_begin(struct call *c)
 	a->retry_after = 0;
 	a->says.max = HF_HTTP_SAYS;
 	hf_buf_reset(&a->says);
-	c->is_framed = c->is_ours = c->has_range = c->has_total = false;
+	c->is_framed = c->is_ours = c->has_length = c->has_range = c->has_total = false;
+	c->is_begun = false;
 	c->skip = c->n_dropped = 0;
 	c->left = UINT64_MAX;
 	if (c->r->out != NULL)
@@ -58,6 +59,15 @@ parse_number(const char **p, const char *end, uint64_t *out)
 			return false;
 	*out = n;
 	return *p > start;
+}
+
+/* How far away a date of HTTP is. */
+static double
+seconds_until(const char *date)
+{
+	time_t then = curl_getdate(date, NULL), now = time(NULL);
+
+	return then > now ? (double)(then - now) : 0;
 }
 
 /* "bytes 5-9/10", "bytes 5-9/" and a star, or "bytes ", a star and "/10". */
@@ -81,91 +91,63 @@ parse_range(struct call *c, struct hf_str v)
 		c->has_total = parse_number(&p, end, &c->total) && p == end;
 }
 
-static void
-header_line(struct call *c, struct hf_str name, struct hf_str value)
+static bool
+is_name(struct hf_str name, const char *what)
+{
+	return name.len == strlen(what) && strncasecmp(name.p, what, name.len) == 0;
+}
+
+void
+call_field(struct call *c, struct hf_str name, struct hf_str value)
 {
 	const struct hf_http_request *r = c->r;
 
 	for (size_t i = 0; i < r->n_want; i++) {
-		if (strlen(r->want[i]) != name.len ||
-			strncasecmp(r->want[i], name.p, name.len) != 0)
+		if (!is_name(name, r->want[i]))
 			continue;
 		free(c->a->values[i]);
 		c->a->values[i] = hf_str_dup(value);
 	}
-	if (name.len == 17 && strncasecmp(name.p, "Transfer-Encoding", 17) == 0)
+	if (is_name(name, "Transfer-Encoding")) {
 		c->is_framed |= value.len >= 7 &&
 				strncasecmp(value.p + value.len - 7, "chunked", 7) == 0;
-	else if (name.len == 14 && strncasecmp(name.p, "Content-Length", 14) == 0)
-		c->is_framed = true; /* libcurl refuses what is no number */
-	else if (name.len == 13 && strncasecmp(name.p, "Content-Range", 13) == 0)
+	} else if (is_name(name, "Content-Length")) {
+		const char *p = value.p;
+
+		/* That it is the length indeed, the transport sees to. */
+		c->has_length = parse_number(&p, value.p + value.len, &c->length) &&
+				p == value.p + value.len;
+		c->is_framed |= c->has_length;
+	} else if (is_name(name, "Content-Range")) {
 		parse_range(c, value);
-}
+	} else if (is_name(name, "Retry-After")) {
+		hf_autofree char *text = hf_str_dup(value);
+		uint64_t seconds;
+		const char *p = text;
 
-size_t
-call_header(char *p, size_t one, size_t n, void *arg)
-{
-	struct call *c = arg;
-	struct hf_str line = {p, n * one}, name = line;
-
-	while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
-		line.len--;
-	if (line.len >= 5 && memcmp(line.p, "HTTP/", 5) == 0) {
-		call_answer_begin(c); /* after "100 Continue" another status line comes */
-		c->is_framed = line.p[5] == '2';
-		return n * one;
+		if (parse_number(&p, text + value.len, &seconds) && *p == '\0')
+			c->a->retry_after = (double)seconds;
+		else
+			c->a->retry_after = seconds_until(text);
 	}
-	const char *colon = memchr(line.p, ':', line.len);
-	if (colon == NULL)
-		return n * one;
-	name.len = (size_t)(colon - line.p);
-	struct hf_str value = {colon + 1, line.len - name.len - 1};
-	while (value.len > 0 && (*value.p == ' ' || *value.p == '\t'))
-		value.p++, value.len--;
-	while (value.len > 0 &&
-		(value.p[value.len - 1] == ' ' || value.p[value.len - 1] == '\t'))
-		value.len--;
-	header_line(c, name, value);
-	return n * one;
 }
 
 /* ---- the body ---- */
-
-static size_t
-fail(struct call *c, struct hf_err *e)
-{
-	c->why = FAILED;
-	c->error = e;
-	return 0;
-}
-
-static uint64_t
-content_length(struct call *c, bool *is_known)
-{
-	curl_off_t n = -1;
-
-	curl_easy_getinfo(c->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
-	*is_known = n >= 0;
-	return n >= 0 ? (uint64_t)n : 0;
-}
 
 /* Once the header is complete: what its body is, and whether there is room for it. */
 static struct hf_err *
 body_begin(struct call *c)
 {
 	const struct hf_http_request *r = c->r;
-	bool is_known;
-	uint64_t length, want;
+	int status = c->a->status;
+	uint64_t want = c->length;
 
-	if (c->a->status != 0)
+	if (c->is_begun)
 		return NULL;
-	long status = 0;
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-	c->a->status = (int)status;
+	c->is_begun = true;
 	c->is_ours = status >= 200 && status < 300;
 	if (!c->is_ours || r->out == NULL)
 		return NULL;
-	want = length = content_length(c, &is_known);
 	if (r->is_range) {
 		if (status == 206 && c->has_range && c->first != r->off)
 			return hf_err(HF_EIO,
@@ -173,12 +155,14 @@ body_begin(struct call *c)
 				(uintmax_t)r->off, (uintmax_t)c->first);
 		c->skip = status == 206 ? 0 : r->off;
 		c->left = r->len == SIZE_MAX ? UINT64_MAX : r->len;
-		want = length > c->skip ? length - c->skip : 0;
+		want = want > c->skip ? want - c->skip : 0;
 		want = want > c->left ? c->left : want;
 	}
-	if (is_known && want > SIZE_MAX)
+	if (!c->has_length)
+		return NULL;
+	if (want > SIZE_MAX)
 		return hf_err(HF_EFATAL, "%ju bytes do not fit into memory", (uintmax_t)want);
-	return is_known ? hf_buf_reserve(r->out, (size_t)want) : NULL;
+	return hf_buf_reserve(r->out, (size_t)want);
 }
 
 /* Takes what is wanted from a piece of our body; the number of bytes to skip and the rest. */
@@ -201,32 +185,27 @@ take(struct call *c, const char *p, size_t n)
 	return NULL;
 }
 
-size_t
-call_body(char *p, size_t one, size_t n, void *arg)
+bool
+call_piece(struct call *c, const char *p, size_t n)
 {
-	struct call *c = arg;
 	struct hf_err *e = body_begin(c);
 
-	n *= one;
 	if (e == NULL && c->is_ours)
 		e = take(c, p, n);
-	if (e != NULL)
-		return fail(c, e);
+	if (e != NULL) {
+		c->why = FAILED;
+		c->error = e;
+		return false;
+	}
 	if (!c->is_ours) {
 		size_t room = HF_HTTP_SAYS - c->a->says.len;
 
 		hf_buf_add(&c->a->says, p, n < room ? n : room);
 		c->n_dropped += n;
 	}
-	if (c->h->pace != NULL) {
-		c->h->pace->down(c->h->pace, n);
-		c->moved_at = hf_clock();
-	}
-	if (c->n_dropped > DROP_MAX) {
+	if (c->n_dropped > DROP_MAX)
 		c->why = ENOUGH;
-		return 0;
-	}
-	return n;
+	return c->why != ENOUGH;
 }
 
 /* ---- judgement ---- */
@@ -262,20 +241,14 @@ struct hf_err *
 call_answer_end(struct call *c)
 {
 	struct hf_http_answer *a = c->a;
-	bool has_length;
-	uint64_t length;
-	curl_off_t after = 0;
 
 	HF_TRY(body_begin(c));
-	length = content_length(c, &has_length);
-	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &after);
-	a->retry_after = (double)after;
 	if (c->has_total || a->status == 206 || a->status == 416) {
 		a->has_size = c->has_total;
 		a->size = c->has_total ? c->total : 0;
 	} else {
-		a->has_size = has_length;
-		a->size = length;
+		a->has_size = c->has_length;
+		a->size = c->length;
 	}
 	if (a->status < 200 || a->status >= 300)
 		return NULL;

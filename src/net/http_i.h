@@ -10,7 +10,7 @@
 #include "base/secret.h"
 #include "net/http.h"
 
-struct mux;
+struct h2;
 
 /* Strings are owned, or NULL; never changed after hf_http_new() but for what `lock` guards. */
 struct hf_http {
@@ -22,8 +22,8 @@ struct hf_http {
 	struct hf_secret user, password; /* with a NUL behind */
 	double connect_s, stall_s;
 	struct hf_stop *stop;
-	struct hf_http_pace *pace;
-	struct mux *mux; /* or NULL: every handle has a connection of its own */
+	struct hf_pace *upload, *download;
+	struct h2 *h2; /* or NULL: every handle has a connection of its own */
 
 	pthread_mutex_t lock;
 	CURL **idle; /* handles with their connections; the one used last is taken first */
@@ -56,14 +56,16 @@ struct call {
 	struct hf_err *error;
 
 	/* progress */
-	curl_off_t n_moved;
+	uint64_t n_moved;
 	double moved_at;
 	size_t n_sent; /* of the body */
 
 	/* the answer so far */
+	bool is_begun;  /* its body */
 	bool is_framed; /* where its body ends is certain */
 	bool is_ours;   /* its body is what was asked for */
-	bool has_range, has_total;
+	bool has_length, has_range, has_total;
+	uint64_t length;             /* Content-Length */
 	uint64_t first, last, total; /* Content-Range */
 	uint64_t skip, left;         /* of the body: bytes before those wanted, bytes wanted */
 	size_t before;               /* bytes in `out` when the request began */
@@ -75,19 +77,39 @@ struct call {
 /* Forgets the answer so far: another is about to come. */
 void call_answer_begin(struct call *c);
 
-/* libcurl's functions for the lines of the header and for pieces of the body. */
-size_t call_header(char *p, size_t one, size_t n, void *arg);
-size_t call_body(char *p, size_t one, size_t n, void *arg);
+/* A field of the header, in any order; c->a->status is set before. */
+void call_field(struct call *c, struct hf_str name, struct hf_str value);
+
+/* A piece of the body. False: no more of it is wanted, c->why says why. */
+bool call_piece(struct call *c, const char *p, size_t n);
 
 /* Judges the whole answer after a transfer that went well, or was ENOUGH. */
 struct hf_err *call_answer_end(struct call *c) HF_MUST;
 
-/* ---- http_mux.c: one socket that all requests share ---- */
+/* ---- http.c ---- */
 
-struct hf_err *mux_new(int socket, struct mux **out) HF_MUST;
-void mux_free(struct mux *m);
-bool mux_is_dead(struct mux *m);
-/* As curl_easy_perform(). */
-CURLcode mux_perform(struct mux *m, CURL *easy);
+enum { HTTP_RANGE = 64 };
+
+/* The value of the field Range. */
+void call_range(const struct hf_http_request *r, char text[static HTTP_RANGE]);
+
+/*
+ * Looks whether a request is to go on, `n_moved` being the bytes that went either way so far.
+ * False: c->why says why not. To be called once a second at least.
+ */
+bool call_goes_on(struct call *c, uint64_t n_moved);
+
+/* The error of a transfer that was ended by ourselves. */
+struct hf_err *call_ended(struct call *c) HF_MUST;
+
+/* ---- h2.c: HTTP/2 on one socket that all requests share ---- */
+
+/* Takes the socket over, also on failure. */
+struct hf_err *h2_new(struct hf_http *h, int socket, struct h2 **out) HF_MUST;
+void h2_free(struct h2 *h2);
+bool h2_is_dead(struct h2 *h2);
+
+/* One request and its answer. */
+struct hf_err *h2_transfer(struct h2 *h2, struct call *c, const char *url) HF_MUST;
 
 #endif
