@@ -83,12 +83,13 @@ enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 
 struct s3_ask {
 	const char *method;
-	const char *key;       /* of an object; NULL: the bucket */
-	bool is_lock;          /* it is about a lock: nothing makes it wait */
-	bool is_bounded;       /* a change that is over after S3_CHANGE_S */
+	const char *key; /* of an object; NULL: the bucket */
+	bool is_lock;    /* it is about a lock: nothing makes it wait */
+	bool is_bounded; /* a change that is over after S3_CHANGE_S */
 	struct hf_bytes body;
 	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */
-	struct hf_sigv4_pair params[S3_PARAMS], headers[S3_HEADERS]; /* up to one without name */
+	struct hf_sigv4_pair params[S3_PARAMS],
+		headers[S3_HEADERS]; /* up to one without name */
 	bool is_range;
 	uint64_t off;
 	size_t len;
@@ -122,8 +123,12 @@ struct hf_err *s3_error_in(const struct hf_http_answer *a, struct hf_bytes body)
 /* True when the answer is an error with that code. */
 bool s3_has_code(const struct hf_http_answer *a, const char *code);
 
+/* The region of the bucket as far as we know; the caller frees it. */
+char *s3_region(struct s3 *s);
+
 /* s3_do() and s3_error(). */
-struct hf_err *s3_demand(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
+struct hf_err *s3_demand(
+	struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
 
 /* ---- files ---- */
 
@@ -140,7 +145,8 @@ s3_key_clear(struct s3_key *k)
 }
 struct s3_key s3_key_of(const struct s3 *s, const struct hf_name *name);
 
-struct hf_err *s3_put(struct hf_store *st, const struct hf_name *name, struct hf_bytes data) HF_MUST;
+struct hf_err *s3_put(
+	struct hf_store *st, const struct hf_name *name, struct hf_bytes data) HF_MUST;
 
 /* Finds out whether the server keeps to `If-None-Match: *`, and promises accordingly. */
 struct hf_err *s3_probe(struct s3 *s) HF_MUST;

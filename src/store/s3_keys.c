@@ -57,8 +57,7 @@ split(struct hf_str line, struct hf_str *key, struct hf_str *value)
 	if (eq == NULL)
 		return false;
 	*key = hf_text_trim((struct hf_str){line.p, (size_t)(eq - line.p)});
-	*value = hf_text_trim(
-		(struct hf_str){eq + 1, (size_t)(line.p + line.len - eq - 1)});
+	*value = hf_text_trim((struct hf_str){eq + 1, (size_t)(line.p + line.len - eq - 1)});
 	return true;
 }
 

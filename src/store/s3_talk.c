@@ -10,11 +10,11 @@
 #include "store/s3_i.h"
 
 enum {
-	SKEW_S = 240,                /* servers put up with five minutes, most of them with more */
-	TRIES = 3,                   /* one for the region, one for the clock */
-	HEADERS_MAX = 32 << 10,      /* bytes of header lines; session tokens have some thousands */
+	SKEW_S = 240,           /* servers put up with five minutes, most of them with more */
+	TRIES = 3,              /* one for the region, one for the clock */
+	HEADERS_MAX = 32 << 10, /* bytes of header lines; session tokens have some thousands */
 	N_LINES = S3_HEADERS + 5,
-	SHOWN_MAX = 200,             /* of a message */
+	SHOWN_MAX = 200, /* of a message */
 };
 
 /* ---- what it says ---- */
@@ -56,7 +56,8 @@ s3_has_code(const struct hf_http_answer *a, const char *code)
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	struct said said;
 
-	return read_error(hf_buf_bytes(&a->says), &scratch, &said) && hf_str_is(said.code, code);
+	return read_error(hf_buf_bytes(&a->says), &scratch, &said) &&
+	       hf_str_is(said.code, code);
 }
 
 /* Codes that minio-go and AWS's own clients try again, whatever the status. */
@@ -64,11 +65,12 @@ static bool
 is_worth_a_try(struct hf_str code)
 {
 	static const char *const codes[] = {"BadDigest", "BandwidthLimitExceeded",
-		"ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
-		"PriorRequestNotComplete", "RequestLimitExceeded", "RequestThrottled",
-		"RequestThrottledException", "RequestTimeout", "RequestTimeoutException",
-		"ServerNotInitialized", "ServiceUnavailable", "SlowDown", "SlowDownRead",
-		"SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequestsException",
+		"ConditionalRequestConflict", "IncompleteBody", "InternalError",
+		"OperationAborted", "PriorRequestNotComplete", "RequestLimitExceeded",
+		"RequestThrottled", "RequestThrottledException", "RequestTimeout",
+		"RequestTimeoutException", "ServerNotInitialized", "ServiceUnavailable",
+		"SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling",
+		"ThrottlingException", "TooManyRequestsException",
 		"TransactionInProgressException", "XAmzContentChecksumMismatch",
 		"XAmzContentSHA256Mismatch", "XMinioServerNotInitialized"};
 
@@ -161,9 +163,9 @@ s3_error(const struct hf_http_answer *a)
 		return e;
 	/* HEAD has no body; and what a proxy says is not XML. */
 	return hf_err(code_of(a, none), "%s: %s (%d)", a->what,
-		a->status == 404	 ? "no such file" :
-			a->status == 403 ? "access denied" :
-					   "the server refuses",
+		a->status == 404   ? "no such file"
+		: a->status == 403 ? "access denied"
+				   : "the server refuses",
 		a->status);
 }
 
@@ -212,8 +214,8 @@ count(const struct hf_sigv4_pair *pairs, size_t max)
 	return n;
 }
 
-static char *
-copy_region(struct s3 *s)
+char *
+s3_region(struct s3 *s)
 {
 	char *region;
 
@@ -267,7 +269,7 @@ static struct hf_err *
 sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char *payload,
 	struct lines *l)
 {
-	hf_autofree char *region = copy_region(s);
+	hf_autofree char *region = s3_region(s);
 	const struct hf_sigv4_key key = {
 		(const char *)s->keys.id.p, &s->keys.secret, region, "s3"};
 	hf_auto(hf_buf) value = HF_BUF_MAX(HEADERS_MAX);
@@ -290,7 +292,8 @@ sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char 
 static struct hf_err *
 send_once(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 {
-	static const char *const want[] = {"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
+	static const char *const want[] = {
+		"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
 	hf_auto(target) t = {.host = HF_BUF_MAX(1024),
 		.path = HF_BUF_MAX(8192),
 		.query = HF_BUF_MAX(8192),
@@ -375,7 +378,8 @@ learn_time(struct s3 *s, const struct hf_http_answer *a)
 	struct hf_time there;
 	long long off;
 
-	if (a->values[S3_DATE] == NULL || !hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
+	if (a->values[S3_DATE] == NULL ||
+		!hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
 		return false;
 	off = there.sec - hf_time_now().sec;
 	if (atomic_exchange(&s->clock_off, off) != 0 || s->say == NULL)
@@ -395,7 +399,8 @@ is_time_wrong(struct s3 *s, const struct hf_http_answer *a)
 {
 	struct hf_time there;
 
-	if (a->values[S3_DATE] == NULL || !hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
+	if (a->values[S3_DATE] == NULL ||
+		!hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
 		return false;
 	return llabs(there.sec - hf_time_now().sec - atomic_load(&s->clock_off)) > SKEW_S;
 }

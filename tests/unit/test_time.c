@@ -287,10 +287,11 @@ TEST(time_now)
 
 TEST(dates_of_http)
 {
-	static const char *const wrong[] = {"", "Sun, 06 Nov 1994 08:49:37", "1994-11-06T08:49:37Z",
-		"Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 36 Nov 1994 08:49:37 GMT",
-		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC",
-		"Sun Nov  6 08:49:37 1994     ", "Sun, 06 Nov 1994 08-49-37 GMT"};
+	static const char *const wrong[] = {"", "Sun, 06 Nov 1994 08:49:37",
+		"1994-11-06T08:49:37Z", "Sun, 06 Foo 1994 08:49:37 GMT",
+		"Sun, 36 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 UTC", "Sun Nov  6 08:49:37 1994     ",
+		"Sun, 06 Nov 1994 08-49-37 GMT"};
 	struct hf_time t = {.sec = 42};
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
