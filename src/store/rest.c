@@ -221,6 +221,11 @@ rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 	struct hf_err *e = post(r, name, data, &a);
 	bool is_cut = e != NULL && hf_err_code(e) == HF_EIO && data.len > SHORT_BODY;
 
+	if (e != NULL && name->kind == HF_CONFIG && a.status == 500) {
+		hf_err_free(e); /* alone of all files, it needs its folder */
+		HF_TRY(rest_create(s));
+		e = post(r, name, data, &a);
+	}
 	if (e == NULL || (a.status != 403 && !is_cut))
 		return e;
 	if (is_there(s, name, data, &exists)) {

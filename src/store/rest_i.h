@@ -4,7 +4,7 @@
 #define HF_STORE_REST_I_H
 
 #include "net/http.h"
-#include "store/store.h"
+#include "store/open.h"
 
 struct rest_place {
 	struct hf_http *http; /* taken over, also on failure */
