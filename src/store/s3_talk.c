@@ -266,10 +266,9 @@ aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
 
 /* Signs what `l` has, and adds the line. */
 static struct hf_err *
-sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char *payload,
-	struct lines *l)
+sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char *region,
+	const char *payload, struct lines *l)
 {
-	hf_autofree char *region = s3_region(s);
 	const struct hf_sigv4_key key = {
 		(const char *)s->keys.id.p, &s->keys.secret, region, "s3"};
 	hf_auto(hf_buf) value = HF_BUF_MAX(HEADERS_MAX);
@@ -290,7 +289,7 @@ sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char 
 }
 
 static struct hf_err *
-send_once(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
+send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_http_answer *a)
 {
 	static const char *const want[] = {
 		"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
@@ -314,7 +313,7 @@ send_once(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 		add_signed(&l, "x-amz-date", date.s);
 		if (s->keys.token.len > 0)
 			add_signed(&l, "x-amz-security-token", (const char *)s->keys.token.p);
-		HF_TRY(sign(s, ask, &t, payload.s, &l));
+		HF_TRY(sign(s, ask, &t, region, payload.s, &l));
 	}
 	HF_TRY(hf_buf_ok(&l.text));
 	struct hf_http_request r = {
@@ -338,36 +337,33 @@ send_once(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 
 /* ---- learning from an answer ---- */
 
-/* True: the region is another than we thought, and known now. */
+/* True: the region is another than the one that was signed with; another thread may know already. */
 static bool
-learn_region(struct s3 *s, struct hf_str region)
+learn_region(struct s3 *s, const char *tried, struct hf_str region)
 {
-	bool is_new = false;
-
 	if (region.len == 0 || region.len > 64)
 		return false;
 	pthread_mutex_lock(&s->lock);
 	if (!hf_str_is(region, s->region)) {
 		free(s->region);
 		s->region = hf_str_dup(region);
-		is_new = true;
 	}
 	pthread_mutex_unlock(&s->lock);
-	return is_new;
+	return !hf_str_is(region, tried);
 }
 
 /* An answer to HEAD has no body that could name the region, and not every server has the header. */
 static bool
-ask_for_region(struct s3 *s)
+ask_for_region(struct s3 *s, const char *tried)
 {
 	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	hf_auto(hf_http_answer) a = {0};
-	hf_autoptr(hf_err) e = send_once(s, &ask, &a);
+	hf_autoptr(hf_err) e = send_once(s, &ask, tried, &a);
 	struct said said;
 
 	return e == NULL && read_error(hf_buf_bytes(&a.says), &scratch, &said) &&
-	       learn_region(s, said.region);
+	       learn_region(s, tried, said.region);
 }
 
 /* Takes over the server's time, which stands in every answer of HTTP. */
@@ -407,7 +403,7 @@ is_time_wrong(struct s3 *s, const struct hf_http_answer *a)
 
 /* Whether the same request makes sense once more, with what the answer told us. */
 static bool
-learn(struct s3 *s, const struct hf_http_answer *a, bool is_head)
+learn(struct s3 *s, const struct hf_http_answer *a, const char *tried, bool is_head)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	struct said said;
@@ -418,23 +414,29 @@ learn(struct s3 *s, const struct hf_http_answer *a, bool is_head)
 		return learn_time(s, a);
 	if (a->status != 301 && a->status != 307 && a->status != 400 && a->status != 403)
 		return false;
-	if (a->values[S3_REGION] != NULL && learn_region(s, hf_str(a->values[S3_REGION])))
+	if (a->values[S3_REGION] != NULL &&
+		learn_region(s, tried, hf_str(a->values[S3_REGION])))
 		return true;
 	if (is_said)
-		return learn_region(s, said.region);
+		return learn_region(s, tried, said.region);
 	if (!is_head)
 		return false;
 	/* No room for the reason. */
-	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a) : ask_for_region(s);
+	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a)
+				: ask_for_region(s, tried);
 }
 
 struct hf_err *
 s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 {
+	const bool is_head = strcmp(ask->method, "HEAD") == 0;
+
 	for (int i = 1;; i++) {
-		HF_TRY(send_once(s, ask, a));
+		hf_autofree char *region = s3_region(s);
+
+		HF_TRY(send_once(s, ask, region, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, a, strcmp(ask->method, "HEAD") == 0))
+			!learn(s, a, region, is_head))
 			return NULL;
 	}
 }
