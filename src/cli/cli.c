@@ -107,18 +107,6 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 			cli->program);
 }
 
-struct hf_err *
-hf_cli_pause(struct hf_cli *cli, double seconds)
-{
-	double end = hf_clock() + seconds;
-
-	while (hf_clock() < end) {
-		HF_TRY(hf_stop_check(&cli->stop));
-		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-	}
-	return hf_stop_check(&cli->stop);
-}
-
 static struct hf_err *
 unknown_command(struct hf_cli *cli, const struct hf_args *args)
 {

@@ -82,9 +82,6 @@ struct hf_cli {
 /* Runs the program with these commands and returns its exit code. */
 int hf_cli_main(int argc, char **argv, const struct hf_command *const *commands);
 
-/* Sleeps. HF_ECANCELED: the user wants to stop. */
-struct hf_err *hf_cli_pause(struct hf_cli *cli, double seconds) HF_MUST;
-
 /* Prints the help of a command, or the overview for NULL. */
 void hf_cli_help(struct hf_cli *cli, const struct hf_command *command);
 

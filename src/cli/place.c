@@ -132,10 +132,27 @@ hf_option_split(char *s)
 	return equals + 1;
 }
 
+static const char *
+get_env(void *arg, const char *name)
+{
+	struct hf_cli *cli = arg;
+
+	return hf_env_find(cli->env, name);
+}
+
+static void
+say_line(void *arg, const char *line)
+{
+	struct hf_cli *cli = arg;
+
+	hf_say_err(cli->out, "%s", line);
+}
+
 struct hf_err *
 hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
 {
-	const struct hf_strings *given = &cli->global.options;
+	const struct hf_global *g = &cli->global;
+	const struct hf_strings *given = &g->options;
 	hf_auto(hf_strings) copies = {0};
 	hf_autofree struct hf_option *options = hf_alloc_(given->len + 1, sizeof *options);
 
@@ -151,7 +168,24 @@ hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
 				return hf_err(HF_EINVAL, "key \"%s\" present more than once",
 					options[i].key);
 	}
-	return hf_store_open(location, options, given->len, out);
+	return hf_store_open(location,
+		&(struct hf_open){
+			.options = options,
+			.n_options = given->len,
+			.env = get_env,
+			.env_arg = cli,
+			.cacerts = (const char *const *)g->cacert.v,
+			.n_cacerts = g->cacert.len,
+			.tls_client_cert =
+				is_set(g->tls_client_cert) ? g->tls_client_cert : NULL,
+			.insecure_tls = g->insecure_tls,
+			.user_agent = is_set(g->http_user_agent) ? g->http_user_agent : NULL,
+			.stuck_s = g->stuck_request_timeout_s,
+			.stop = &cli->stop,
+			.say = say_line,
+			.say_arg = cli,
+		},
+		out);
 }
 
 struct hf_repo_options
