@@ -6,18 +6,20 @@
 #include "store/backend.h"
 #include "store/fault.h"
 #include "store/local.h"
+#include "store/sftp.h"
 
 enum { MAX_CONNECTIONS = 1000 };
 
 /* The kinds of places that can be reached; what has no scheme is local. */
 static const struct hf_backend *const backends[] = {
 	&hf_backend_local,
+	&hf_backend_sftp,
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
 /* The kinds of places that only other programs of the format know. */
 static const char *const others[] = {
-	"sftp", "rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
+	"rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
 enum { N_OTHERS = sizeof others / sizeof others[0] };
 
 /* Whether `text` begins with the scheme and then `mark`. */
