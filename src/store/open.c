@@ -11,6 +11,7 @@
 #include "store/retry.h"
 #include "store/s3.h"
 #include "store/sema.h"
+#include "store/sftp.h"
 
 enum { MAX_CONNECTIONS = 1000 };
 
@@ -21,11 +22,12 @@ static const struct hf_backend *const backends[] = {
 	&hf_backend_local,
 	&hf_backend_rest,
 	&hf_backend_s3,
+	&hf_backend_sftp,
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
 /* The kinds of places that only other programs of the format know. */
-static const char *const others[] = {"sftp", "rclone", "b2", "gs", "azure", "swift"};
+static const char *const others[] = {"rclone", "b2", "gs", "azure", "swift"};
 enum { N_OTHERS = sizeof others / sizeof others[0] };
 
 /* Whether `text` begins with the scheme and then `mark`. */

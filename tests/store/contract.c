@@ -22,63 +22,10 @@
 #include "store/trace.h"
 
 #ifdef CONTRACT_PLACE
-
-static const char *
-from_environment(void *arg, const char *name)
-{
-	(void)arg;
-	return getenv(name);
-}
-
-/* Splits "key=value key=value", which it writes into; returns how many there are. */
-static size_t
-parse_options(char *text, struct hf_option *options, size_t max)
-{
-	char *word, *value;
-	size_t n = 0;
-
-	while ((word = strsep(&text, " ")) != NULL) {
-		if ((value = strchr(word, '=')) == NULL)
-			continue;
-		*value++ = '\0';
-		REQUIRE(n < max);
-		options[n++] = (struct hf_option){word, value};
-	}
-	return n;
-}
-
-/*
- * A place that hf_store_open() knows, for a test that has started a server: CONTRACT_PLACE is its
- * name, in which a `%` stands for what makes it another one for every test, CONTRACT_OPTIONS its
- * options, "key=value key=value", CONTRACT_CACERT a file with root certificates.
- */
-static struct hf_store *
-open_place(void)
-{
-	const char *place = getenv("CONTRACT_PLACE"), *cacert = getenv("CONTRACT_CACERT");
-	struct hf_option options[8];
-	const char *given = getenv("CONTRACT_OPTIONS");
-	hf_autofree char *url = NULL, *words = hf_str_dup(hf_str(given != NULL ? given : ""));
-	struct hf_store *s = NULL;
-
-	REQUIRE(place != NULL && strchr(place, '%') != NULL);
-	REQUIRE(asprintf(&url, "%.*st%d%s", (int)(strchr(place, '%') - place), place, getpid(),
-			strchr(place, '%') + 1) > 0);
-	REQUIRE_OK(hf_store_open(url,
-		&(struct hf_open){.options = options,
-			.n_options = parse_options(words, options, 8),
-			.env = from_environment,
-			.cacerts = &cacert,
-			.n_cacerts = cacert != NULL},
-		&s));
-	return s;
-}
-
-enum { TELLS_ABSENCE = false };
-
-#define STORES(X, test) X(place, test)
-
+#include "store/place.h"
 #else
+
+enum { TELLS_ABSENCE = true };
 
 static struct hf_store *
 open_mem(void)
@@ -94,6 +41,29 @@ open_local(void)
 
 	REQUIRE(asprintf(&path, "%s/repo", test_tmpdir()) > 0);
 	REQUIRE_OK(hf_store_local(path, 0, &s));
+	return s;
+}
+
+/*
+ * By sftp-server alone, unless the environment names another command, and a folder that its server
+ * may write to: test_sftp.py runs these tests once more over a whole sshd, and others.
+ */
+static struct hf_store *
+open_sftp(void)
+{
+	const char *command = getenv("CONTRACT_SFTP_COMMAND"),
+		   *top = getenv("CONTRACT_SFTP_DIR");
+	struct hf_option o = {"sftp.command", command};
+	hf_autofree char *url = NULL;
+	struct hf_store *s = NULL;
+
+	if (command == NULL)
+		o.value = "/usr/lib/openssh/sftp-server -e";
+	if (command == NULL && access("/usr/lib/openssh/sftp-server", X_OK) != 0)
+		SKIP("sftp-server is absent (package openssh-sftp-server)");
+	REQUIRE(asprintf(&url, "sftp:nowhere:%s/repo-%d", top != NULL ? top : test_tmpdir(),
+			(int)getpid()) > 0);
+	REQUIRE_OK(hf_store_open(url, &(struct hf_open){.options = &o, .n_options = 1}, &s));
 	return s;
 }
 
@@ -209,12 +179,12 @@ open_local_stacked(void)
 	return stack(open_local());
 }
 
-enum { TELLS_ABSENCE = true };
 
 /* clang-format off */
 #define STORES(X, test)                                                                        \
 	X(mem, test)                                                                           \
 	X(local, test)                                                                         \
+	X(sftp, test)                                                                          \
 	X(mem_behind_nothing, test)                                                            \
 	X(local_behind_nothing, test)                                                          \
 	X(mem_slow, test)                                                                      \
@@ -703,12 +673,21 @@ CONTRACT(threads_may_put_the_same_file)
 
 /* ---- with things of other people in it ---- */
 
+/* The folder of this machine that the store is in, if it is one of ours. */
+static const char *
+folder_of(struct hf_store *s)
+{
+	const char *url = hf_store_url(s);
+
+	return strncmp(url, "sftp:", 5) == 0 ? strrchr(url, ':') + 1 : url;
+}
+
 static void
 litter(struct hf_store *s, const char *name, const char *text)
 {
 	hf_autofree char *path = NULL;
 
-	REQUIRE(asprintf(&path, "%s/%s", hf_store_url(s), name) > 0);
+	REQUIRE(asprintf(&path, "%s/%s", folder_of(s), name) > 0);
 	hf_autofd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	REQUIRE(fd >= 0);
 	REQUIRE_OK(hf_write_full(fd, text, strlen(text)));
@@ -722,7 +701,7 @@ CONTRACT(foreign_files_are_ignored)
 	struct stat st;
 
 	REQUIRE_OK(hf_store_create(s));
-	if (stat(hf_store_url(s), &st) != 0)
+	if (stat(folder_of(s), &st) != 0)
 		return;
 	put(s, name_of(HF_SNAPSHOT, 1), "snapshot");
 	put(s, name_of(HF_PACK, 1), "pack");

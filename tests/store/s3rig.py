@@ -20,6 +20,13 @@ def contract(place, env, options=""):
            f"the contract\n{failed}\n{r.stderr[-3000:]}")
 
 
+def contract_alone(place, env, test):
+    """One test of the contract, as the program is used, which must fail."""
+    r = tap.run(os.environ["STORE_CONTRACT"], test, env={**env, "CONTRACT_PLACE": place}, check=None)
+    tap.contains(r.stdout, "not ok")
+    return r
+
+
 def fill(tree, files=12, size=300_000):
     """A small tree of files of which no two are alike."""
     for i in range(files):
