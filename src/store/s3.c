@@ -222,7 +222,7 @@ read_page(struct listing *l, struct hf_bytes page)
 	l->is_more = false;
 	hf_xml_init(&x, page, &scratch);
 	if (hf_xml_child(&x, &field) && !hf_str_is(field, "ListBucketResult"))
-		return hf_err(HF_ECORRUPT, "the answer is not a list");
+		return hf_err(HF_EIO, "the answer is not a list");
 	while (hf_xml_child(&x, &field)) {
 		if (hf_str_is(field, "Contents"))
 			HF_TRY(read_object(l, &x, &last));
@@ -233,7 +233,10 @@ read_page(struct listing *l, struct hf_bytes page)
 		else
 			hf_xml_skip(&x);
 	}
-	HF_TRY(hf_xml_end(&x));
+	/* Not whole, or not a list at all: what a proxy in trouble sends may be right the next time. */
+	hf_autoptr(hf_err) broken = hf_xml_end(&x);
+	if (broken != NULL)
+		return hf_err(HF_EIO, "%s", hf_err_text(broken));
 	if (!l->is_more)
 		return NULL;
 	set_token(l, next.len == 0 && l->s->lists_v1 ? last : next);

@@ -93,9 +93,9 @@ begin(struct upload *u)
 		else
 			hf_xml_skip(&x);
 	}
-	HF_TRY(hf_xml_end(&x));
-	if (u->id == NULL)
-		return hf_err(HF_ECORRUPT, "%s: an upload without a name", a.what);
+	hf_autoptr(hf_err) broken = hf_xml_end(&x);
+	if (broken != NULL || u->id == NULL)
+		return hf_err(HF_EIO, "%s: an answer that does not name the upload", a.what);
 	return NULL;
 }
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -82,6 +83,7 @@ class Gateway:
         self.top = pathlib.Path(tmp) / "ceph"
         self.access, self.secret = "HFTESTKEY", "geheimergeheimnis"
         self.running, self.size = [], size
+        self.home = tempfile.TemporaryDirectory()
 
     def __enter__(self):
         try:
@@ -101,6 +103,7 @@ class Gateway:
                 p.kill()
                 p.wait()
         self.running.clear()
+        self.home.cleanup()
 
     def run(self, *argv):
         r = subprocess.run(argv, env=self.ceph_env, capture_output=True, text=True, timeout=60,
@@ -171,7 +174,7 @@ class Gateway:
         """For programs: the keys, and nothing of the user's own."""
         return {"AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret,
                 "AWS_SESSION_TOKEN": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
-                "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "HOME": "/nonexistent"}
+                "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "HOME": self.home.name}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import socket
 import socketserver
 import struct
 import sys
+import tempfile
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape, unescape
@@ -402,6 +403,7 @@ class Server:
         self.lock, self.closing = threading.RLock(), threading.Event()
         self.buckets, self.uploads, self.faults, self.requests = {}, {}, [], []
         self.complete_fails = 0
+        self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)
         self.http.top = self
         self.port = self.http.server_address[1]
@@ -415,6 +417,7 @@ class Server:
         self.closing.set()
         self.http.shutdown()
         self.http.server_close()
+        self.home.cleanup()
 
     def now(self):
         return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock)
@@ -427,7 +430,7 @@ class Server:
         """For programs: the keys, and nothing of the user's own."""
         return {"AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret,
                 "AWS_SESSION_TOKEN": self.token or "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
-                "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "HOME": "/nonexistent"}
+                "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "HOME": self.home.name}
 
     def fail(self, method, key, kind, times=1, skip=0):
         """After `skip` matching requests, the next `times` go wrong. `key` is a regular expression."""

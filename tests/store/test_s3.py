@@ -37,7 +37,8 @@ def goes_on_after_what_passes(tmp):
             holdfast(url, "init", env=s.env)
             s.fail("PUT", "x/data/", kind)
             s.fail("PUT", "x/snapshots/", kind)
-            s.fail("GET", "x/config", kind)
+            if kind != "length": # config has no hash in its name to tell
+                s.fail("GET", "x/config", kind)
             s.fail("GET", "prefix=x%2Findex", kind)
             holdfast(url, "backup", "tree", cwd=tmp, env=s.env)
             s.fail("GET", "x/data/", kind)
