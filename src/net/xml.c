@@ -379,7 +379,7 @@ hf_xml_child(struct hf_xml *x, struct hf_str *name)
 	}
 	x->has_root = true;
 	*name = x->names[x->depth - 1];
-	const char *colon = memchr(name->p, ':', name->len);
+	const char *colon = memrchr(name->p, ':', name->len);
 	if (colon != NULL) {
 		name->len -= (size_t)(colon + 1 - name->p);
 		name->p = colon + 1;

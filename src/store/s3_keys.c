@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys that requests to S3 are signed with, from the places where people keep them. */
 #include <stdio.h>
 
 #include "base/io.h"

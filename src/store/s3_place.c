@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The name of a bucket and of the place in it, as users write it. */
 #include <ctype.h>
 
 #include "base/path.h"

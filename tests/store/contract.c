@@ -139,8 +139,8 @@ static struct hf_store *
 flaky(struct hf_store *s)
 {
 	static const char *const plans[] = {"lost@1:put", "fail@3:put", "lost@1:del",
-		"fail@2:get", "short@4:get", "lost@1:list", "fail@4:list",
-		"lost@1:stat", "fail@3:stat", "fail@1:create"};
+		"fail@2:get", "short@4:get", "lost@1:list", "fail@4:list", "lost@1:stat",
+		"fail@3:stat", "fail@1:create"};
 
 	for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
 		struct hf_fault_plan plan;
@@ -178,7 +178,6 @@ open_local_stacked(void)
 {
 	return stack(open_local());
 }
-
 
 /* clang-format off */
 #define STORES(X, test)                                                                        \
