@@ -145,11 +145,12 @@ rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t le
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("GET", url, name);
 
-	if (len == 0) {
+	/* Neither nothing nor what no file has can be asked for. */
+	if (len == 0 || off > INT64_MAX || (len != SIZE_MAX && len > INT64_MAX - off)) {
 		uint64_t size;
 
 		HF_TRY(rest_stat(s, name, &size));
-		return off <= size ? NULL : too_short(size);
+		return len == 0 && off <= size ? NULL : too_short(size);
 	}
 	q.is_range = off > 0 || len != SIZE_MAX;
 	q.off = off;
