@@ -70,25 +70,19 @@ seconds_until(const char *date)
 	return then > now ? (double)(then - now) : 0;
 }
 
-/* "bytes 5-9/10", "bytes 5-9/" and a star, or "bytes ", a star and "/10". */
+/* "bytes 5-9/10", with a star for what is not known. What cannot be understood is not known. */
 static void
 parse_range(struct call *c, struct hf_str v)
 {
-	const char *p = v.p, *end = v.p + v.len;
+	const char *p = v.p, *end = v.p + v.len, *slash = memchr(v.p, '/', v.len);
 
-	if (v.len < 6 || strncasecmp(p, "bytes ", 6) != 0)
+	if (v.len < 6 || slash == NULL || strncasecmp(p, "bytes ", 6) != 0)
 		return;
 	p += 6;
-	if (p < end && *p == '*') {
-		p++;
-	} else {
-		c->has_range = parse_number(&p, end, &c->first) && p < end && *p++ == '-' &&
-			       parse_number(&p, end, &c->last) && c->last >= c->first;
-		if (!c->has_range)
-			return;
-	}
-	if (p < end && *p++ == '/' && p < end && *p != '*')
-		c->has_total = parse_number(&p, end, &c->total) && p == end;
+	c->has_range = parse_number(&p, slash, &c->first) && p < slash && *p++ == '-' &&
+		       parse_number(&p, slash, &c->last) && p == slash && c->last >= c->first;
+	p = slash + 1;
+	c->has_total = parse_number(&p, end, &c->total) && p == end;
 }
 
 static bool
@@ -217,17 +211,17 @@ range_end(struct call *c)
 	struct hf_http_answer *a = c->a;
 	uint64_t got = c->r->out != NULL ? c->r->out->len - c->before : 0;
 
-	if (a->status == 206 && !c->has_range)
+	/* rclone says "bytes 10-9/10" where others say 416. */
+	bool is_empty = a->status == 206 && !c->has_range && c->has_total && got == 0;
+	if (a->status == 206 && !c->has_range && !is_empty)
 		return hf_err(HF_EIO, "the server does not say which part of the file it sent");
-	if (a->status == 206 && got != c->last - c->first + 1)
+	if (c->has_range && got != c->last - c->first + 1)
 		return hf_err(HF_EIO, "%ju bytes came where %ju were announced", (uintmax_t)got,
 			(uintmax_t)(c->last - c->first + 1));
-	if (a->status == 206 && c->r->len == SIZE_MAX && c->has_total &&
-		c->last + 1 != c->total)
-		return hf_err(HF_EIO, "only part of what was asked for came");
 	/* The whole came instead: the last byte of it may still be before the first wanted. */
-	bool is_short = c->skip > 0 || (c->r->len != SIZE_MAX && got < c->r->len);
-	if (a->status == 206 && is_short && c->has_total && c->last + 1 != c->total)
+	bool is_short = is_empty || c->skip > 0 || (c->r->len != SIZE_MAX && got < c->r->len);
+	if (c->has_range && c->has_total && c->last + 1 != c->total &&
+		(is_short || c->r->len == SIZE_MAX))
 		return hf_err(HF_EIO, "only part of what was asked for came");
 	if (is_short) {
 		a->status = 416;
@@ -324,7 +318,9 @@ hf_http_error(const struct hf_http_answer *a)
 	if (a->status == 416 && a->has_size)
 		return hf_err(HF_ECORRUPT, "%s: the file has only %ju bytes", a->what,
 			(uintmax_t)a->size);
-	if (a->status != 404 && first_line(a, line))
-		return hf_err(s.code, "%s: %s (%d: %s)", a->what, s.text, a->status, line);
-	return hf_err(s.code, "%s: %s (%d)", a->what, s.text, a->status);
+	struct hf_err *e =
+		a->status != 404 && first_line(a, line)
+			? hf_err(s.code, "%s: %s (%d: %s)", a->what, s.text, a->status, line)
+			: hf_err(s.code, "%s: %s (%d)", a->what, s.text, a->status);
+	return hf_err_later(e, a->retry_after);
 }

@@ -65,6 +65,7 @@ request(const char *method, const char *url, const struct hf_name *name)
 		.headers = accept_v2,
 		.n_headers = 1,
 		.no_pace = name->kind == HF_LOCK,
+		.deadline_s = name->kind == HF_LOCK ? HF_LOCK_CALL_S : 0,
 	};
 }
 
@@ -145,11 +146,12 @@ rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t le
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("GET", url, name);
 
-	if (len == 0) {
+	/* Neither nothing nor what no file has can be asked for. */
+	if (len == 0 || off > INT64_MAX || (len != SIZE_MAX && len > INT64_MAX - off)) {
 		uint64_t size;
 
 		HF_TRY(rest_stat(s, name, &size));
-		return off <= size ? NULL : too_short(size);
+		return len == 0 && off <= size ? NULL : too_short(size);
 	}
 	q.is_range = off > 0 || len != SIZE_MAX;
 	q.off = off;
@@ -169,7 +171,8 @@ rest_del(struct hf_store *s, const struct hf_name *name)
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("DELETE", url, name);
 
-	q.deadline_s = CHANGE_S;
+	if (name->kind != HF_LOCK)
+		q.deadline_s = CHANGE_S;
 	return demand(r, &q, &a);
 }
 
@@ -182,7 +185,8 @@ post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf
 	q.headers = send_bytes;
 	q.n_headers = 2;
 	q.body = data;
-	q.deadline_s = name->kind == HF_PACK ? 0 : CHANGE_S;
+	if (name->kind != HF_LOCK && name->kind != HF_PACK)
+		q.deadline_s = CHANGE_S;
 	HF_TRY(hf_http_do(r->http, &q, a));
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,
