@@ -47,7 +47,7 @@ test: all peers
 # Other backup programs to compare with. Without them the tests that need them are skipped, which
 # CI=true does not accept.
 peers:
-	@tools/deps test peers model
+	@tools/deps test peers model ceph
 	@tools/peers || [ "$(CI)" != true ]
 
 demo: all peers

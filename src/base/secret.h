@@ -25,7 +25,7 @@ hf_secret_clear(struct hf_secret *s)
 	*s = (struct hf_secret){0};
 }
 
-/* A wiped-on-clear copy of `b`; what was in *s is wiped first. */
+/* A wiped-on-clear copy of `b`, with a byte of zero behind it; what was in *s is wiped first. */
 static inline void
 hf_secret_set(struct hf_secret *s, struct hf_bytes b)
 {

@@ -35,4 +35,7 @@ hf_stop_check(struct hf_stop *s)
 	return NULL;
 }
 
+/* Sleeps for so long, or until the wish comes up. HF_ECANCELED: it did. A NULL `s` never stops. */
+struct hf_err *hf_stop_wait(struct hf_stop *s, double seconds) HF_MUST;
+
 #endif

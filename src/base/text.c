@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/text.h"
 
+#include <string.h>
+
 #include "base/utf8.h"
 
 static void
@@ -93,4 +95,19 @@ hf_text_line(struct hf_str *rest, struct hf_str *line)
 	if (line->len > 0 && line->p[line->len - 1] == '\r')
 		line->len--;
 	return true;
+}
+
+bool
+hf_text_bool(const char *s, bool *out)
+{
+	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+	static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+
+	for (size_t i = 0; i < 6; i++) {
+		if (strcmp(s, yes[i]) == 0 || strcmp(s, no[i]) == 0) {
+			*out = strcmp(s, yes[i]) == 0;
+			return true;
+		}
+	}
+	return false;
 }

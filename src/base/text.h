@@ -20,4 +20,7 @@ struct hf_str hf_text_trim(struct hf_str s);
  */
 bool hf_text_line(struct hf_str *rest, struct hf_str *line);
 
+/* Reads 1, t, T, true, TRUE, True, or 0, f and so on, as Go's programs do. False: it is neither. */
+bool hf_text_bool(const char *s, bool *out);
+
 #endif

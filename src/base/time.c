@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/time.h"
 
+#include <string.h>
+
 enum {
 	DAY_S = 86400,
 	/*
@@ -287,6 +289,22 @@ hf_time_parse(struct hf_str s, struct hf_time *out)
 	return true;
 }
 
+bool
+hf_time_parse_http(struct hf_str s, struct hf_time *out)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char form[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+	hf_auto(hf_buf) text = HF_BUF_MAX(64);
+
+	if (s.len != sizeof form - 1 || memcmp(s.p + 25, " GMT", 4) != 0 || s.p[3] != ',')
+		return false;
+	for (int month = 0; month < 12; month++)
+		if (memcmp(s.p + 8, months + 3 * month, 3) == 0)
+			hf_buf_addf(&text, "%.4s-%02d-%.2sT%.8sZ", s.p + 12, month + 1, s.p + 5,
+				s.p + 17);
+	return hf_time_parse(hf_bytes_str(hf_buf_bytes(&text)), out);
+}
+
 /* Appends `v` units, of which each has 10^digits parts, without trailing zeros. */
 static void
 add_fraction(struct hf_buf *out, uint64_t v, unsigned digits)
@@ -329,4 +347,68 @@ hf_duration_add(struct hf_buf *out, int64_t ns)
 		hf_buf_addf(out, "%llum", (unsigned long long)(v % hour / minute));
 	add_fraction(out, v % minute, 9);
 	hf_buf_add_char(out, 's');
+}
+
+/* Digits with at most one dot; at least one digit. */
+static bool
+parse_decimal(const char **s, double *out)
+{
+	const char *p = *s;
+	double v = 0, unit = 1;
+	bool has_digit = false, in_fraction = false;
+
+	for (; (*p >= '0' && *p <= '9') || (*p == '.' && !in_fraction); p++) {
+		if (*p == '.') {
+			in_fraction = true;
+			continue;
+		}
+		has_digit = true;
+		v = v * 10 + (*p - '0');
+		if (in_fraction)
+			unit *= 10;
+	}
+	*s = p;
+	*out = v / unit;
+	return has_digit;
+}
+
+bool
+hf_duration_parse(const char *s, double *out)
+{
+	static const struct {
+		const char *name;
+		double seconds;
+	} units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\xc2\xb5s", 1e-6}, {"\xce\xbcs", 1e-6},
+		{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+	bool is_negative = *s == '-';
+	double total = 0;
+
+	if (*s == '-' || *s == '+')
+		s++;
+	if (strcmp(s, "0") == 0) {
+		*out = 0;
+		return true;
+	}
+	if (*s == '\0')
+		return false;
+	while (*s != '\0') {
+		double v;
+		size_t len = 0, i;
+
+		if (!parse_decimal(&s, &v))
+			return false;
+		while (s[len] != '\0' && s[len] != '.' && (s[len] < '0' || s[len] > '9'))
+			len++;
+		for (i = 0; i < sizeof units / sizeof units[0]; i++)
+			if (strlen(units[i].name) == len && memcmp(units[i].name, s, len) == 0)
+				break;
+		if (i == sizeof units / sizeof units[0])
+			return false;
+		total += v * units[i].seconds;
+		s += len;
+	}
+	if (total > 9.2e9) /* what Go's 64 bits of nanoseconds hold */
+		return false;
+	*out = is_negative ? -total : total;
+	return true;
 }

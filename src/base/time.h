@@ -56,8 +56,17 @@ void hf_time_add(struct hf_buf *out, const struct hf_time *t);
  */
 bool hf_time_parse(struct hf_str s, struct hf_time *out);
 
+/* Reads the form that HTTP has for dates, "Sun, 06 Nov 1994 08:49:37 GMT". False: it is not one. */
+bool hf_time_parse_http(struct hf_str s, struct hf_time *out);
+
 /* Appends a duration in Go's form: "0s", "12.5ms", "1m30s", "86h37m30.57s". */
 void hf_duration_add(struct hf_buf *out, int64_t ns);
+
+/*
+ * Reads a duration in Go's form into seconds: "90s", "1h30m", "-1.5h", "0". False: it is none, or
+ * exceeds Go's 64 bits of nanoseconds.
+ */
+bool hf_duration_parse(const char *s, double *out);
 
 /* Seconds on the clock that counts suspended time too; for durations and leases. */
 double hf_clock(void);

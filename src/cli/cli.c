@@ -107,18 +107,6 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 			cli->program);
 }
 
-struct hf_err *
-hf_cli_pause(struct hf_cli *cli, double seconds)
-{
-	double end = hf_clock() + seconds;
-
-	while (hf_clock() < end) {
-		HF_TRY(hf_stop_check(&cli->stop));
-		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-	}
-	return hf_stop_check(&cli->stop);
-}
-
 static struct hf_err *
 unknown_command(struct hf_cli *cli, const struct hf_args *args)
 {
@@ -157,16 +145,6 @@ reset_global(struct hf_cli *cli)
 {
 	cli->global = (struct hf_global){.password_fd = -1};
 	hf_opt_defaults(&cli->global_opts);
-}
-
-/* Options that are understood but change nothing yet. */
-static void
-warn_without_effect(struct hf_cli *cli)
-{
-	if (cli->global.limit_upload > 0 || cli->global.limit_download > 0)
-		hf_say_err(cli->out,
-			"Warning: --limit-upload and --limit-download have no effect "
-			"in this version");
 }
 
 static struct hf_err *
@@ -233,7 +211,6 @@ run(struct hf_cli *cli, int argc, char **argv)
 			args.v[args.len] = words.v[n_words + args.len];
 			args.len++;
 		}
-		warn_without_effect(cli);
 		e = cli->command->run(cli, opts, &args);
 		if (e == NULL && cli->is_lock_lost)
 			e = hf_err(HF_ELOST, "the lock on the repository was lost while the "

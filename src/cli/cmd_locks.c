@@ -204,7 +204,7 @@ list_until(struct hf_session *s, double wait_s, struct hf_lock_list *list)
 		if (count_blockers(list) == 0 || hf_clock() >= end)
 			return NULL;
 		double left = end - hf_clock();
-		HF_TRY(hf_cli_pause(s->cli, left < 1 ? left : 1));
+		HF_TRY(hf_stop_wait(&s->cli->stop, left < 1 ? left : 1));
 	}
 }
 

@@ -101,7 +101,7 @@ look_and_wait(struct unlock *u)
 		HF_TRY(look(u));
 		if (u->n_unknown == 0 || hf_clock() >= end)
 			break;
-		HF_TRY(hf_cli_pause(u->cli, LOOK_S * u->judge.scale));
+		HF_TRY(hf_stop_wait(&u->cli->stop, LOOK_S * u->judge.scale));
 	}
 	u->is_last = true;
 	return look(u);

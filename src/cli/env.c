@@ -159,3 +159,18 @@ hf_env_secret(const struct hf_env *env, const char *name)
 			return env->secrets[i].p != NULL ? &env->secrets[i] : NULL;
 	return NULL;
 }
+
+const char *
+hf_env_find(const struct hf_env *env, const char *full)
+{
+	const char *value;
+
+	if (strncmp(full, "RESTIC_", 7) == 0) {
+		const struct hf_secret *secret = hf_env_secret(env, full + 7);
+
+		/* There is a byte of zero behind it. */
+		return secret != NULL ? (const char *)secret->p : hf_env_get(env, full + 7);
+	}
+	value = getenv(full);
+	return value != NULL && *value != '\0' ? value : NULL;
+}

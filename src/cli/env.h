@@ -27,6 +27,12 @@ HF_AUTOPTR(hf_env)
  */
 const char *hf_env_get(const struct hf_env *env, const char *name);
 
+/*
+ * Any variable, by its full name: one of restic's ("RESTIC_REST_PASSWORD") as hf_env_get() does, or
+ * as the password that it was; others as they are. NULL: not set, or empty.
+ */
+const char *hf_env_find(const struct hf_env *env, const char *full);
+
 /* The password that stood in variable `name` ("PASSWORD", "FROM_PASSWORD", …), or NULL. */
 const struct hf_secret *hf_env_secret(const struct hf_env *env, const char *name);
 

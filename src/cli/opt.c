@@ -6,6 +6,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/text.h"
+#include "base/time.h"
+
 enum { MAX_NAME = 64 };
 
 void
@@ -107,85 +110,6 @@ hf_parse_size(const char *s, uint64_t *out)
 	return true;
 }
 
-/* Digits with at most one dot; at least one digit. */
-static bool
-parse_decimal(const char **s, double *out)
-{
-	const char *p = *s;
-	double v = 0, unit = 1;
-	bool has_digit = false, in_fraction = false;
-
-	for (; (*p >= '0' && *p <= '9') || (*p == '.' && !in_fraction); p++) {
-		if (*p == '.') {
-			in_fraction = true;
-			continue;
-		}
-		has_digit = true;
-		v = v * 10 + (*p - '0');
-		if (in_fraction)
-			unit *= 10;
-	}
-	*s = p;
-	*out = v / unit;
-	return has_digit;
-}
-
-bool
-hf_parse_seconds(const char *s, double *out)
-{
-	static const struct {
-		const char *name;
-		double seconds;
-	} units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"\xc2\xb5s", 1e-6}, {"\xce\xbcs", 1e-6},
-		{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
-	bool is_negative = *s == '-';
-	double total = 0;
-
-	if (*s == '-' || *s == '+')
-		s++;
-	if (strcmp(s, "0") == 0) {
-		*out = 0;
-		return true;
-	}
-	if (*s == '\0')
-		return false;
-	while (*s != '\0') {
-		double v;
-		size_t len = 0, i;
-
-		if (!parse_decimal(&s, &v))
-			return false;
-		while (s[len] != '\0' && s[len] != '.' && (s[len] < '0' || s[len] > '9'))
-			len++;
-		for (i = 0; i < sizeof units / sizeof units[0]; i++)
-			if (strlen(units[i].name) == len && memcmp(units[i].name, s, len) == 0)
-				break;
-		if (i == sizeof units / sizeof units[0])
-			return false;
-		total += v * units[i].seconds;
-		s += len;
-	}
-	if (total > 9.2e9) /* what Go's 64 bits of nanoseconds hold */
-		return false;
-	*out = is_negative ? -total : total;
-	return true;
-}
-
-static bool
-parse_flag(const char *s, bool *out)
-{
-	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
-	static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
-
-	for (size_t i = 0; i < 6; i++) {
-		if (strcmp(s, yes[i]) == 0 || strcmp(s, no[i]) == 0) {
-			*out = strcmp(s, yes[i]) == 0;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* The number of word `s` in "one|two|three=drei". */
 static bool
 parse_word(const char *words, const char *s, unsigned *out)
@@ -255,7 +179,7 @@ set_value(const struct hf_opt *o, void *into, const char *value)
 	case HF_OPT_IS_FLAG:
 		if (value == NULL)
 			*(bool *)p = true;
-		else if (!parse_flag(value, p))
+		else if (!hf_text_bool(value, p))
 			return bad_value("true or false", value);
 		return NULL;
 	case HF_OPT_IS_COUNT:
@@ -288,7 +212,7 @@ set_value(const struct hf_opt *o, void *into, const char *value)
 			       ? NULL
 			       : bad_value("a size such as 300, 20k or 5M", value);
 	case HF_OPT_IS_SECONDS:
-		return hf_parse_seconds(value, p)
+		return hf_duration_parse(value, p)
 			       ? NULL
 			       : bad_value("a duration such as 90s, 5m or 1h30m", value);
 	case HF_OPT_IS_WORD:

@@ -126,7 +126,6 @@ void hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out);
 void hf_opt_scdoc(const struct hf_opts *opts, struct hf_buf *out);
 
 /* The readers of single values, for other places that take them. False: it is not one. */
-bool hf_parse_seconds(const char *s, double *out);
 bool hf_parse_size(const char *s, uint64_t *out);
 bool hf_parse_uint(const char *s, uint64_t max, uint64_t *out);
 

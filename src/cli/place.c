@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/place.h"
 
-#include <ctype.h>
-
 #include "cli/words.h"
-#include "store/open.h"
 
 enum { MAX_LOCATION = 64 << 10, TRIES = 3 };
 
@@ -113,47 +110,6 @@ hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place)
 	       hf_env_secret(cli->env, p->env) != NULL;
 }
 
-char *
-hf_option_split(char *s)
-{
-	char *equals = strchr(s, '=');
-	struct hf_str key, value;
-
-	if (equals == NULL)
-		return s + strlen(s);
-	key = hf_text_trim((struct hf_str){s, (size_t)(equals - s)});
-	value = hf_text_trim(hf_str(equals + 1));
-	memmove(s, key.p, key.len);
-	s[key.len] = '\0';
-	for (char *c = s; *c != '\0'; c++)
-		*c = (char)tolower((unsigned char)*c);
-	memmove(equals + 1, value.p, value.len);
-	equals[1 + value.len] = '\0';
-	return equals + 1;
-}
-
-struct hf_err *
-hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
-{
-	const struct hf_strings *given = &cli->global.options;
-	hf_auto(hf_strings) copies = {0};
-	hf_autofree struct hf_option *options = hf_alloc_(given->len + 1, sizeof *options);
-
-	for (size_t i = 0; i < given->len; i++) {
-		hf_strings_add(&copies, given->v[i]);
-		options[i].value = hf_option_split(copies.v[i]);
-		options[i].key = copies.v[i];
-		if (*options[i].key == '\0')
-			return hf_err(HF_EINVAL, "empty key is not a valid option");
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(options[k].key, options[i].key) == 0 &&
-				strcmp(options[k].value, options[i].value) != 0)
-				return hf_err(HF_EINVAL, "key \"%s\" present more than once",
-					options[i].key);
-	}
-	return hf_store_open(location, options, given->len, out);
-}
-
 struct hf_repo_options
 hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
 {
@@ -165,13 +121,15 @@ hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
 	};
 }
 
-/* Looks for a repository before anybody types a password for it. */
+/*
+ * Looks for a repository before anybody types a password for it. What is read is kept in `config`:
+ * to ask a server for it twice would be one request too many.
+ */
 static struct hf_err *
-look_for_config(struct hf_store *store)
+look_for_config(struct hf_store *store, struct hf_buf *config)
 {
 	struct hf_name name = {.kind = HF_CONFIG};
-	uint64_t size;
-	hf_autoptr(hf_err) e = hf_store_stat(store, &name, &size);
+	hf_autoptr(hf_err) e = hf_store_get(store, &name, 0, SIZE_MAX, config);
 
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
 		return hf_err(HF_ENOREPO,
@@ -179,7 +137,7 @@ look_for_config(struct hf_store *store)
 			hf_err_text(e));
 	if (e != NULL)
 		return hf_err_in(hf_steal(e), "unable to open config file");
-	if (size == 0)
+	if (config->len == 0)
 		return hf_err(HF_ECORRUPT, "config file has zero size, invalid repository?");
 	return NULL;
 }
@@ -188,25 +146,41 @@ struct hf_err *
 hf_place_look(struct hf_cli *cli, const char *location)
 {
 	hf_autoptr(hf_store) store = NULL;
+	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_place_store(cli, location, &store));
-	return look_for_config(store);
+	return look_for_config(store, &config);
+}
+
+/* Opens the repository in *store, or at `location` if that is NULL; *store is NULL afterwards. */
+static struct hf_err *
+open_repo(struct hf_cli *cli, const struct hf_place *place, const char *location,
+	struct hf_store **store, struct hf_bytes config, const struct hf_secret *password,
+	struct hf_repo **out)
+{
+	struct hf_repo_options options = hf_place_options(cli, place);
+
+	options.config = config;
+
+	if (*store == NULL)
+		HF_TRY(hf_place_store(cli, location, store));
+	return hf_repo_open(hf_steal(*store), password, &options, out);
 }
 
 struct hf_err *
 hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	const struct hf_secret *password, struct hf_repo **out)
 {
-	struct hf_repo_options options = hf_place_options(cli, place);
-	struct hf_store *store;
+	struct hf_store *store = NULL;
 
-	HF_TRY(hf_place_store(cli, location, &store));
-	return hf_repo_open(store, password, &options, out);
+	return open_repo(
+		cli, place, location, &store, (struct hf_bytes){NULL, 0}, password, out);
 }
 
+/* `store` is where it has been looked for the repository; a wrong password costs it. */
 static struct hf_err *
 unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
-	struct hf_repo **out)
+	struct hf_store **store, struct hf_bytes config, struct hf_repo **out)
 {
 	hf_auto(hf_secret) password = {0};
 	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
@@ -214,12 +188,12 @@ unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 
 	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));
 	if (has)
-		return hf_place_unlock(cli, place, location, &password, out);
+		return open_repo(cli, place, location, store, config, &password, out);
 	for (;;) {
 		struct hf_err *e = hf_password_ask(cli, place->prompt, &password);
 
 		if (e == NULL)
-			e = hf_place_unlock(cli, place, location, &password, out);
+			e = open_repo(cli, place, location, store, config, &password, out);
 		if (e == NULL || --tries == 0 ||
 			(hf_err_code(e) != HF_EAUTH && hf_err_code(e) != HF_EINVAL))
 			return e;
@@ -243,11 +217,14 @@ struct hf_err *
 hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo **out)
 {
 	hf_autofree char *location = NULL;
+	hf_autoptr(hf_store) store = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
+	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_place_location(place, &location));
-	HF_TRY(hf_place_look(cli, location));
-	HF_TRY(unlock(cli, place, location, &repo));
+	HF_TRY(hf_place_store(cli, location, &store));
+	HF_TRY(look_for_config(store, &config));
+	HF_TRY(unlock(cli, place, location, &store, hf_buf_bytes(&config), &repo));
 	say_opened(cli, repo);
 	*out = hf_steal(repo);
 	return NULL;

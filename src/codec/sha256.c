@@ -16,6 +16,8 @@ struct hf_sha256 {
 	EVP_MD_CTX *ctx;
 };
 
+enum { HMAC_BLOCK = 64 }; /* bytes that SHA-256 takes at a time */
+
 static void
 fetch(void)
 {
@@ -77,4 +79,37 @@ hf_sha256_free(struct hf_sha256 *h)
 		return;
 	EVP_MD_CTX_free(h->ctx);
 	free(h);
+}
+
+/* The hash of a block of the key, with every byte changed by `pad`, and then of `b`. */
+static struct hf_id
+hash_padded(const uint8_t block[HMAC_BLOCK], uint8_t pad, struct hf_bytes b)
+{
+	hf_autoptr(hf_sha256) h = hf_sha256_new();
+	uint8_t padded[HMAC_BLOCK];
+
+	for (size_t i = 0; i < HMAC_BLOCK; i++)
+		padded[i] = block[i] ^ pad;
+	hf_sha256_add(h, (struct hf_bytes){padded, HMAC_BLOCK});
+	hf_sha256_add(h, b);
+	explicit_bzero(padded, sizeof padded);
+	return hf_sha256_end(h);
+}
+
+struct hf_id
+hf_hmac_sha256(struct hf_bytes key, struct hf_bytes b)
+{
+	uint8_t block[HMAC_BLOCK] = {0};
+	struct hf_id id;
+
+	if (key.len > HMAC_BLOCK) {
+		id = hf_sha256(key);
+		memcpy(block, id.b, HF_ID_LEN);
+	} else if (key.len > 0) {
+		memcpy(block, key.p, key.len);
+	}
+	id = hash_padded(block, 0x36, b);
+	id = hash_padded(block, 0x5c, (struct hf_bytes){id.b, HF_ID_LEN});
+	explicit_bzero(block, sizeof block);
+	return id;
 }

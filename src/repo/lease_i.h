@@ -71,7 +71,7 @@ double lease_conflict(const struct hf_lease *l);
 static inline bool
 lease_sees_at_once(const struct hf_lease *l)
 {
-	return hf_store_lists_at_once(hf_repo_store(l->repo));
+	return hf_store_promises(hf_repo_store(l->repo), HF_LISTS_AT_ONCE);
 }
 
 /* Seconds to the next try after so many failures, 1 at least: 1, 2, 4 … 30 times the first. */

@@ -410,7 +410,7 @@ cache_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *ar
 	struct hf_err *e = c->inner->ops->list(c->inner, kind, pass_on, &l);
 	if (e == NULL)
 		names_drop_rest(
-			c, kind, &cached, c->inner->lists_at_once ? 0 : UNSURE_LISTING_S);
+			c, kind, &cached, hf_store_promises(c->inner, HF_LISTS_AT_ONCE) ? 0 : UNSURE_LISTING_S);
 	names_clear(&cached);
 	return e;
 }
@@ -528,7 +528,6 @@ cache_free(struct hf_store *s)
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->came);
 	free(c->seen);
-	free(c->store.url);
 	free(c);
 }
 
@@ -540,14 +539,7 @@ hf_store_cache(struct hf_store *inner, struct hf_cache *cache)
 {
 	struct cached *c = hf_new(struct cached);
 
-	c->store = (struct hf_store){.ops = &cache_ops,
-		.url = hf_str_dup(hf_str(inner->url)),
-		.connections = inner->connections,
-		.lists_at_once = inner->lists_at_once,
-		.can_hold = inner->can_hold,
-		.is_near = inner->is_near,
-		.within_s = inner->within_s,
-		.inner = inner};
+	hf_store_wrap(&c->store, &cache_ops, inner);
 	c->inner = inner;
 	c->cache = cache;
 	pthread_mutex_init(&c->lock, NULL);

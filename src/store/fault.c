@@ -217,7 +217,6 @@ fault_free(struct hf_store *s)
 	struct fault *f = fault_of(s);
 
 	hf_store_free(f->inner);
-	free(f->store.url);
 	free(f->while_file);
 	free(f);
 }
@@ -229,14 +228,7 @@ hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 		fault_list, fault_del, fault_free, fault_age, fault_put_held, fault_held};
 	struct fault *f = hf_new(struct fault);
 
-	f->store = (struct hf_store){.ops = &ops,
-		.url = hf_str_dup(hf_str(inner->url)),
-		.connections = inner->connections,
-		.lists_at_once = inner->lists_at_once,
-		.can_hold = inner->can_hold,
-		.is_near = inner->is_near,
-		.within_s = inner->within_s,
-		.inner = inner};
+	hf_store_wrap(&f->store, &ops, inner);
 	f->inner = inner;
 	f->plan = *plan;
 	f->plan.while_file = NULL;

@@ -595,8 +595,9 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 	struct hf_err *e = open_root(l, &root);
 	bool is_shared = e == NULL && fstatat(root, "config", &st, 0) == 0 &&
 			 (st.st_mode & S_IRGRP) != 0;
-	l->store.lists_at_once = l->store.can_hold = l->store.is_near =
-		e == NULL && is_on_kernel_fs(root);
+	l->store.can_hold = l->store.is_near = e == NULL && is_on_kernel_fs(root);
+	l->store.promises = HF_REPLACES_ATOMICALLY | HF_IS_DURABLE |
+			    (l->store.can_hold ? HF_LISTS_AT_ONCE : 0);
 	l->store.within_s = CHANGE_S;
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
 	l->folder_mode = is_shared ? 0770 : 0700;
@@ -604,3 +605,21 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 	*out = hf_steal(s);
 	return NULL;
 }
+
+static struct hf_err *
+open_place(
+	const char *place, const struct hf_open *o, unsigned connections, struct hf_store **out)
+{
+	(void)o;
+	if (*place == '\0')
+		return hf_err(HF_EINVAL, "the name of the repository's folder is empty");
+	return hf_store_local(place, connections, out);
+}
+
+const struct hf_backend hf_backend_local = {
+	.scheme = "local",
+	.options = (const char *const[]){NULL},
+	.connections = DEFAULT_CONNECTIONS,
+	.is_local = true,
+	.open = open_place,
+};

@@ -7,7 +7,7 @@
 #ifndef HF_STORE_LOCAL_H
 #define HF_STORE_LOCAL_H
 
-#include "store/store.h"
+#include "store/backend.h"
 
 /*
  * A store in folder `path`, which need not exist until something is written. Whether files are to
@@ -16,5 +16,8 @@
  */
 struct hf_err *hf_store_local(
 	const char *path, unsigned connections, struct hf_store **out) HF_MUST;
+
+/* "local", and what has no scheme. */
+extern const struct hf_backend hf_backend_local;
 
 #endif

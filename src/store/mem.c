@@ -207,8 +207,10 @@ hf_store_mem(void)
 	};
 	struct mem *m = hf_new(struct mem);
 
-	m->store = (struct hf_store){
-		.ops = &ops, .url = hf_str_dup(hf_str("mem:")), .connections = 2};
+	m->store = (struct hf_store){.ops = &ops,
+		.url = hf_str_dup(hf_str("mem:")),
+		.connections = 2,
+		.promises = HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE};
 	pthread_mutex_init(&m->lock, NULL);
 	return &m->store;
 }

@@ -1,127 +1,210 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "store/open.h"
 
+#include <stdio.h>
+
+#include "store/backend.h"
 #include "store/fault.h"
+#include "store/limit.h"
 #include "store/local.h"
+#include "store/rclone.h"
+#include "store/rest.h"
+#include "store/retry.h"
+#include "store/s3.h"
+#include "store/sema.h"
+#include "store/sftp.h"
 
 enum { MAX_CONNECTIONS = 1000 };
 
-/* The kinds of places that the format's other programs know. */
-static const char *const others[] = {
-	"sftp", "rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
+#define RETRY_LIMIT_S 900.0
+
+/* The kinds of places that can be reached; what has no scheme is local. */
+static const struct hf_backend *const backends[] = {
+	&hf_backend_local,
+	&hf_backend_rclone,
+	&hf_backend_rest,
+	&hf_backend_s3,
+	&hf_backend_sftp,
+};
+enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
+
+/* The kinds of places that only other programs of the format know. */
+static const char *const others[] = {"b2", "gs", "azure", "swift"};
 enum { N_OTHERS = sizeof others / sizeof others[0] };
 
-/* What all options together say. */
-struct settings {
-	unsigned connections; /* 0: the backend's own number */
-	bool is_faulty;
-	struct hf_fault_plan plan;
-	const char *fault_while; /* or NULL */
-};
-
-static struct hf_err *
-parse_connections(const char *text, unsigned *out)
+/* Whether `text` begins with the scheme and then `mark`. */
+static bool
+has_scheme(const char *text, const char *scheme, char mark)
 {
-	unsigned n = 0;
-	const char *p = text;
+	size_t len = strlen(scheme);
 
-	for (; *p >= '0' && *p <= '9' && n <= MAX_CONNECTIONS; p++)
-		n = n * 10 + (unsigned)(*p - '0');
-	if (*p != '\0' || n < 1 || n > MAX_CONNECTIONS)
-		return hf_err(HF_EINVAL,
-			"option local.connections=%s: not a number from 1 to %d", text,
-			MAX_CONNECTIONS);
-	*out = n;
-	return NULL;
+	return strncmp(text, scheme, len) == 0 && text[len] == mark;
 }
 
-/* Scripts pass the options of all their repositories to every call. */
-static bool
-is_for_another(const char *key)
-{
-	for (size_t i = 0; i < N_OTHERS; i++) {
-		size_t len = strlen(others[i]);
+/* ---- options ---- */
 
-		if (strncmp(key, others[i], len) == 0 && key[len] == '.')
+static bool
+is_in(const char *const *names, const char *name)
+{
+	for (; *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
 			return true;
-	}
 	return false;
 }
 
 static struct hf_err *
-parse_option(const struct hf_option *o, struct settings *out)
+check_option(const struct hf_backend *own, const char *key)
 {
-	if (is_for_another(o->key) || strncmp(o->key, "lock.", 5) == 0)
-		return NULL; /* who takes the lock looks at those of the lock */
-	if (strcmp(o->key, "local.connections") == 0)
-		return parse_connections(o->value, &out->connections);
-	if (strcmp(o->key, "fault.plan") == 0) {
-		out->is_faulty = true;
-		return hf_err_in(hf_fault_parse(o->value, &out->plan), "option %s", o->key);
-	}
-	if (strcmp(o->key, "fault.while") == 0) {
-		out->is_faulty = true;
-		out->fault_while = o->value;
+	static const char *const wrappers[] = {
+		"fault.plan", "fault.while", "retry.limit", "retry.pause", "trace.file", NULL};
+
+	if (has_scheme(key, "lock", '.')) /* looked at by who takes the lock */
 		return NULL;
+	if (has_scheme(key, own->scheme, '.')) {
+		const char *name = key + strlen(own->scheme) + 1;
+
+		if (strcmp(name, "connections") == 0 || is_in(own->options, name))
+			return NULL;
+		return hf_err(HF_EINVAL, "option %s is not known", key);
 	}
-	return hf_err(HF_EINVAL, "option %s is not known", o->key);
+	for (size_t i = 0; i < N_BACKENDS; i++)
+		if (has_scheme(key, backends[i]->scheme, '.'))
+			return NULL;
+	for (size_t i = 0; i < N_OTHERS; i++)
+		if (has_scheme(key, others[i], '.'))
+			return NULL;
+	if (is_in(wrappers, key))
+		return NULL;
+	return hf_err(HF_EINVAL, "option %s is not known", key);
 }
 
 static struct hf_err *
-parse_options(const struct hf_option *options, size_t n, struct settings *out)
+check_options(const struct hf_backend *own, const struct hf_open *o)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < o->n_options; i++) {
+		const struct hf_option *a = &o->options[i];
+
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(options[i].key, options[j].key) == 0 &&
-				strcmp(options[i].value, options[j].value) != 0)
+			if (strcmp(a->key, o->options[j].key) == 0 &&
+				strcmp(a->value, o->options[j].value) != 0)
 				return hf_err(HF_EINVAL,
 					"option %s is given twice with different values",
-					options[i].key);
-		HF_TRY(parse_option(&options[i], out));
+					a->key);
+		HF_TRY(check_option(own, a->key));
 	}
 	return NULL;
 }
 
-/* Finds the path in a place that a user named. */
-static struct hf_err *
-parse_place(const char *url, const char **path)
-{
-	for (size_t i = 0; i < N_OTHERS; i++) {
-		size_t len = strlen(others[i]);
+/* ---- places ---- */
 
-		/* The rest is not shown: there can be a password in it. */
-		if (strncmp(url, others[i], len) == 0 && url[len] == ':')
-			return hf_err(HF_EINVAL,
-				"%s: repositories cannot be reached by this version, which "
-				"keeps "
-				"them in local folders only (./%s:... is a folder of that "
-				"name)",
-				others[i], others[i]);
+static struct hf_err *
+find_backend(const char *url, const struct hf_backend **backend, const char **place)
+{
+	*backend = &hf_backend_local;
+	*place = url;
+	for (size_t i = 0; i < N_BACKENDS; i++) {
+		if (has_scheme(url, backends[i]->scheme, ':')) {
+			*backend = backends[i];
+			*place = url + strlen(backends[i]->scheme) + 1;
+			return NULL;
+		}
 	}
-	if (strncmp(url, "local:", 6) == 0)
-		url += 6;
-	if (*url == '\0')
-		return hf_err(HF_EINVAL, "the name of the repository's folder is empty");
-	*path = url;
+	for (size_t i = 0; i < N_OTHERS; i++)
+		/* The rest is not shown: there can be a password in it. */
+		if (has_scheme(url, others[i], ':'))
+			return hf_err(HF_EINVAL,
+				"%s: repositories cannot be reached by this version "
+				"(./%s:... is a folder of that name)",
+				others[i], others[i]);
 	return NULL;
+}
+
+static struct hf_err *
+open_place(const struct hf_backend *backend, const char *place, const struct hf_open *o,
+	struct hf_store **out)
+{
+	hf_autofree char *key = NULL;
+	unsigned connections = backend->connections;
+
+	if (asprintf(&key, "%s.connections", backend->scheme) < 0)
+		abort();
+	HF_TRY(hf_option_uint(o, key, 1, MAX_CONNECTIONS, &connections));
+	return backend->open(place, o, connections, out);
+}
+
+/* ---- wrappers ---- */
+
+/* Calls that go wrong on purpose, if options say so. */
+static struct hf_err *
+add_faults(const struct hf_open *o, struct hf_store **s)
+{
+	const char *plan_text = hf_option_find(o, "fault.plan");
+	struct hf_fault_plan plan = {0};
+
+	plan.while_file = hf_option_find(o, "fault.while");
+	if (plan_text == NULL && plan.while_file == NULL)
+		return NULL;
+	/* `while` alone means: every call. */
+	if (plan_text == NULL) {
+		plan.kind = HF_FAULT_FAIL;
+		plan.first = 1;
+		plan.lasts = true;
+	} else {
+		struct hf_fault_plan parsed;
+
+		HF_TRY(hf_err_in(hf_fault_parse(plan_text, &parsed), "option fault.plan"));
+		parsed.while_file = plan.while_file;
+		plan = parsed;
+	}
+	*s = hf_store_fault(*s, &plan);
+	return NULL;
+}
+
+static struct hf_err *
+add_retry(const struct hf_backend *backend, const struct hf_open *o, struct hf_store **s)
+{
+	struct hf_retry retry = {.stop = o->stop, .say = o->say, .say_arg = o->say_arg};
+
+	retry.limit_s = backend->is_local ? 0 : RETRY_LIMIT_S;
+	HF_TRY(hf_option_seconds(o, "retry.limit", &retry.limit_s));
+	HF_TRY(hf_option_seconds(o, "retry.pause", &retry.pause_s));
+	if (retry.limit_s > 0)
+		*s = hf_store_retry(*s, &retry);
+	return NULL;
+}
+
+/*
+ * The whole stack, from the inside out, and why so:
+ *	faults	are where real ones are, so that all else has to cope with them
+ *	limit	belongs to the transfer; most backends do it themselves
+ *	trace	shows each try and what the limit costs, but not the wait for a slot
+ *	sema	counts what is really under way; a folder of this machine needs none
+ *	retry	is outermost, because who waits to try again must not hold a slot
+ */
+static struct hf_err *
+wrap(const struct hf_backend *backend, const struct hf_open *o, struct hf_store **s)
+{
+	HF_TRY(add_faults(o, s));
+	if (!backend->paces && (o->upload != NULL || o->download != NULL))
+		*s = hf_store_limit(*s, o->upload, o->download, o->stop);
+	if (o->trace != NULL)
+		*s = hf_store_trace(*s, o->trace, o->trace_arg);
+	if (!backend->is_local)
+		*s = hf_store_sema(*s);
+	return add_retry(backend, o, s);
 }
 
 struct hf_err *
-hf_store_open(const char *url, const struct hf_option *options, size_t n_options,
-	struct hf_store **out)
+hf_store_open(const char *url, const struct hf_open *o, struct hf_store **out)
 {
-	struct settings settings = {0};
-	struct hf_store *s;
-	const char *path;
+	const struct hf_backend *backend;
+	hf_autoptr(hf_store) s = NULL;
+	const char *place;
 
-	HF_TRY(parse_place(url, &path));
-	HF_TRY(parse_options(options, n_options, &settings));
-	/* Alone it means: every call. */
-	if (settings.fault_while != NULL && settings.plan.kind == HF_FAULT_NONE)
-		settings.plan = (struct hf_fault_plan){
-			.kind = HF_FAULT_FAIL, .code = HF_EIO, .first = 1, .lasts = true};
-	settings.plan.while_file = settings.fault_while;
-	HF_TRY(hf_store_local(path, settings.connections, &s));
-	*out = settings.is_faulty ? hf_store_fault(s, &settings.plan) : s;
+	HF_TRY(find_backend(url, &backend, &place));
+	HF_TRY(check_options(backend, o));
+	HF_TRY(open_place(backend, place, o, &s));
+	HF_TRY(wrap(backend, o, &s));
+	*out = hf_steal(s);
 	return NULL;
 }

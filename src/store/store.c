@@ -196,9 +196,23 @@ hf_store_url(const struct hf_store *s)
 }
 
 bool
-hf_store_lists_at_once(const struct hf_store *s)
+hf_store_promises(const struct hf_store *s, enum hf_promise what)
 {
-	return s->lists_at_once;
+	while (s->inner != NULL)
+		s = s->inner;
+	return (atomic_load(&s->promises) & what) != 0;
+}
+
+void
+hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_store *inner)
+{
+	*s = (struct hf_store){.ops = ops,
+		.url = inner->url,
+		.connections = inner->connections,
+		.can_hold = inner->can_hold,
+		.is_near = inner->is_near,
+		.within_s = inner->within_s,
+		.inner = inner};
 }
 
 bool

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A store keeps the files of a repository: named, whole, never changed once written. It does not
- * know what is in them. Backends (local, mem; later sftp, rest, s3) and wrappers (fault) fill in
- * a struct hf_store_ops; everybody else calls the functions below.
+ * know what is in them. Backends (backend.h) and wrappers fill in a struct hf_store_ops; everybody
+ * else calls the functions below.
  *
  * Calls about locks never wait for others: a backend with few connections keeps one for them.
  *
@@ -55,9 +55,9 @@ typedef struct hf_err *hf_store_list_fn(void *arg, const struct hf_name *name, u
 struct hf_err *hf_store_create(struct hf_store *s) HF_MUST;
 
 /*
- * Writes a file of `data.len` bytes. Atomic and durable: when this returns NULL the file is there
- * after a power cut; when it fails, the file is absent or complete, never in part. A file of that
- * name that was there before is replaced.
+ * Writes a file of `data.len` bytes. Atomic: when it fails, the file is absent or complete, never
+ * in part. Durable as far as HF_IS_DURABLE says. A file of that name that was there before is
+ * replaced.
  */
 struct hf_err *hf_store_put(
 	struct hf_store *s, const struct hf_name *name, struct hf_bytes data) HF_MUST;
@@ -83,7 +83,8 @@ struct hf_err *hf_store_list(
 	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
 
 /*
- * Deletes a file. HF_ENOTFOUND: it was not there. But for packs and locks the file stays away
+ * Deletes a file. HF_ENOTFOUND: it was not there, where that can be told: many servers delete what
+ * is not there with success. But for packs and locks the file stays away
  * after a power cut: others are deleted on the strength of a snapshot or an index being gone.
  */
 struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;
@@ -154,11 +155,22 @@ extern struct hf_gate hf_gate_shut;
 /* Where the store is, for messages, without any password in it. Dies with the store. */
 const char *hf_store_url(const struct hf_store *s);
 
-/*
- * True when a listing that begins after a put has ended, anywhere, shows that file for certain.
- * False: it may take a moment, or nobody knows.
- */
-bool hf_store_lists_at_once(const struct hf_store *s);
+/* What not every store can promise. Bits: a store declares the sum of what it can. */
+enum hf_promise {
+	/* It can refuse to write a file whose name is taken, whoever tries at the same time. */
+	HF_CREATES_IF_ABSENT = 1 << 0,
+	/* It can replace a file only if that is still the one that was read. */
+	HF_COMPARES_AND_SWAPS = 1 << 1,
+	/* A put over a file that is there: readers get the one or the other, never neither. */
+	HF_REPLACES_ATOMICALLY = 1 << 2,
+	/* A listing that begins after a put has ended, anywhere, shows that file for certain. */
+	HF_LISTS_AT_ONCE = 1 << 3,
+	/* When a put has returned, the file is there after a power cut, as far as it can be told. */
+	HF_IS_DURABLE = 1 << 4,
+};
+
+/* False: it cannot, or nobody knows. May change while a backend learns about its server. */
+bool hf_store_promises(const struct hf_store *s, enum hf_promise what);
 
 /* True when a call costs no round trip to another computer, so that more of them cost little. */
 bool hf_store_is_near(const struct hf_store *s);
@@ -196,13 +208,19 @@ struct hf_store {
 	const struct hf_store_ops *ops;
 	char *url; /* owned by the backend */
 	unsigned connections;
-	bool lists_at_once;
+	atomic_uint promises; /* enum hf_promise; of a wrapper nobody asks it */
 	bool can_hold;
 	bool is_near;    /* a call costs no round trip to another computer */
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
 };
+
+/*
+ * For wrappers: makes `s` pass for `inner`, which it takes over, with the operations `ops`; the url
+ * stays that of `inner`. A wrapper that waits before a change asks hf_store_pass(inner, …) again.
+ */
+void hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_store *inner);
 
 #define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
 

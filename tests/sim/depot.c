@@ -88,7 +88,7 @@ depot_promise(void)
 {
 	for (unsigned i = 0; i < MAX_ACTORS; i++) {
 		hf_store_set_gate(&handles[i]->store, NULL);
-		handles[i]->store.lists_at_once = world.lists_at_once;
+		handles[i]->store.promises = world.lists_at_once ? HF_LISTS_AT_ONCE : 0;
 		handles[i]->store.within_s = world.within_s;
 	}
 }

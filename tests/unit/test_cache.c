@@ -354,10 +354,10 @@ TEST(listing_clears_what_is_gone_and_nothing_newer)
 		struct rig r;
 
 		open_rig(&r, 0);
-		r.mem->lists_at_once = true;
+		r.mem->promises |= HF_LISTS_AT_ONCE;
 		hf_store_free(r.store);
 		r.mem = hf_store_mem();
-		r.mem->lists_at_once = true;
+		r.mem->promises |= HF_LISTS_AT_ONCE;
 		REQUIRE_OK(try_open(&r, r.mem, 0, 1));
 		struct hf_name stays = put(r.store, kinds[i], 1, 300);
 		struct hf_name goes = put(r.store, kinds[i], 2, 300);
@@ -394,7 +394,7 @@ TEST(nothing_is_cleared_by_a_listing_that_failed_or_cannot_be)
 	open_rig(&r, 0);
 	hf_store_free(r.store);
 	struct hf_store *mem = hf_store_mem();
-	mem->lists_at_once = true;
+	mem->promises |= HF_LISTS_AT_ONCE;
 	REQUIRE_OK(try_open(&r, hf_store_fault(mem, &plan), 0, 1));
 	for (unsigned i = 0; i < 20; i++) {
 		names[i] = put(r.store, HF_INDEX, i, 100 + i);
@@ -419,7 +419,7 @@ TEST(late_listings_clear_only_what_is_old)
 	size_t n = 0;
 
 	open_rig(&r, 0);
-	r.store->inner->lists_at_once = false;
+	r.store->inner->promises = 0;
 	struct hf_name young = put(r.store, HF_INDEX, 1, 300),
 		       old = put(r.store, HF_INDEX, 2, 300);
 

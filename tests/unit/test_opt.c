@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/time.h"
 #include "harness/test.h"
 
 struct values {
@@ -333,11 +334,11 @@ TEST(durations_are_those_of_go)
 	double got;
 
 	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-		REQUIRE(hf_parse_seconds(good[i].text, &got));
+		REQUIRE(hf_duration_parse(good[i].text, &got));
 		CHECK(got > good[i].want - 1e-9 && got < good[i].want + 1e-9);
 	}
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-		if (hf_parse_seconds(bad[i], &got))
+		if (hf_duration_parse(bad[i], &got))
 			FAIL("\"%s\" was accepted", bad[i]);
 }
 

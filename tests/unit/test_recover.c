@@ -252,8 +252,10 @@ thief_new(void)
 	struct thief *t = hf_new(struct thief);
 
 	/* One connection: which call is the N-th should depend on as little as possible. */
-	t->store = (struct hf_store){
-		.ops = &thief_ops, .url = thief_url, .connections = 1, .lists_at_once = true};
+	t->store = (struct hf_store){.ops = &thief_ops,
+		.url = thief_url,
+		.connections = 1,
+		.promises = HF_LISTS_AT_ONCE};
 	t->inner = hf_store_mem();
 	return t;
 }

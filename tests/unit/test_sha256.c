@@ -103,3 +103,42 @@ TEST(sha256_lanes)
 		REQUIRE_MEM(got_b.b, want_b.b, HF_ID_LEN);
 	}
 }
+
+/* RFC 4231, cases 1, 2, 3, 6 and 7. */
+TEST(hmac_of_rfc_4231)
+{
+	static const struct {
+		uint8_t key_byte;
+		size_t key_len;
+		const char *key, *text, *want;
+	} cases[] = {
+		{0x0b, 20, NULL, "Hi There",
+			"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+		{0, 4, "Jefe", "what do ya want for nothing?",
+			"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+		{0xaa, 20, NULL, NULL,
+			"773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+		{0xaa, 131, NULL, "Test Using Larger Than Block-Size Key - Hash Key First",
+			"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+		{0xaa, 131, NULL,
+			"This is a test using a larger than block-size key and a larger than "
+			"block-size data. The key needs to be hashed before being used by the "
+			"HMAC "
+			"algorithm.",
+			"9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+	};
+	uint8_t key[131], dd[50];
+
+	memset(dd, 0xdd, sizeof dd);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct hf_bytes k = {key, cases[i].key_len}, text = {dd, sizeof dd};
+
+		memset(key, cases[i].key_byte, sizeof key);
+		if (cases[i].key != NULL)
+			k = hf_str_bytes(hf_str(cases[i].key));
+		if (cases[i].text != NULL)
+			text = hf_str_bytes(hf_str(cases[i].text));
+		struct hf_id got = hf_hmac_sha256(k, text);
+		CHECK_STR(hf_id_hex(&got).s, cases[i].want);
+	}
+}

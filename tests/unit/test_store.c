@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/time.h"
+#include "store/backend.h"
 #include "store/fault.h"
 #include "store/mem.h"
 #include "store/open.h"
@@ -45,12 +46,20 @@ TEST(names)
 
 /* ---- places ---- */
 
+static const struct hf_open nothing;
+
+static struct hf_err *
+open_options(const char *url, const struct hf_option *o, size_t n, struct hf_store **out)
+{
+	return hf_store_open(url, &(struct hf_open){.options = o, .n_options = n}, out);
+}
+
 static void
 check_place(const char *url, const char *path)
 {
 	hf_autoptr(hf_store) s = NULL;
 
-	REQUIRE_OK(hf_store_open(url, NULL, 0, &s));
+	REQUIRE_OK(hf_store_open(url, &nothing, &s));
 	CHECK_STR(hf_store_url(s), path);
 	CHECK_EQ(hf_store_connections(s), 2);
 }
@@ -81,26 +90,47 @@ TEST(places_that_cannot_be_reached)
 	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
 		struct hf_store *s = NULL;
 		char scheme[16];
-		struct hf_err *e = hf_store_open(urls[i], NULL, 0, &s);
+		struct hf_err *e = hf_store_open(urls[i], &nothing, &s);
 
 		snprintf(
 			scheme, sizeof scheme, "%.*s", (int)strcspn(urls[i], ":") + 1, urls[i]);
 		REQUIRE(e != NULL);
-		CHECK(strstr(hf_err_text(e), "local folders only") != NULL);
+		CHECK(strstr(hf_err_text(e), "cannot be reached") != NULL);
 		CHECK(strstr(hf_err_text(e), "secret") == NULL);
 		CHECK(strncmp(hf_err_text(e), scheme, strlen(scheme)) == 0);
 		CHECK_ERR(e, HF_EINVAL);
 		CHECK(s == NULL);
 	}
 	struct hf_store *s = NULL;
-	CHECK_ERR(hf_store_open("", NULL, 0, &s), HF_EINVAL);
-	CHECK_ERR(hf_store_open("local:", NULL, 0, &s), HF_EINVAL);
+	CHECK_ERR(hf_store_open("", &nothing, &s), HF_EINVAL);
+	CHECK_ERR(hf_store_open("local:", &nothing, &s), HF_EINVAL);
+}
+
+TEST(places_are_shown_without_passwords)
+{
+	static const char *const pairs[][2] = {
+		{"rest:https://user:secret@host:8000/a", "rest:https://user:***@host:8000/a"},
+		{"rest:https://user:s@c:r@host/a@b", "rest:https://user:***@host/a@b"},
+		{"rest:https://user:se/cret@host/", "rest:https://user:***@host/"},
+		{"rest:https://user@host/a:b@c", "rest:https://user@host/a:b@c"},
+		{"rest:https://host:8000/a:b@c", "rest:https://host:8000/a:b@c"},
+		{"rest:https://host/a:b@c", "rest:https://host/a:b@c"},
+		{"sftp:user@host:/a@b:c@", "sftp:user@host:/a@b:c@"},
+		{"s3:host/bucket", "s3:host/bucket"},
+		{"", ""},
+	};
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		hf_autofree char *shown = hf_place_shown(pairs[i][0]);
+
+		CHECK_STR(shown, pairs[i][1]);
+	}
 }
 
 static struct hf_err *
 open_with(const char *key, const char *value, struct hf_store **out)
 {
-	return hf_store_open("/nowhere", &(struct hf_option){key, value}, 1, out);
+	return open_options("/nowhere", &(struct hf_option){key, value}, 1, out);
 }
 
 TEST(options)
@@ -129,15 +159,50 @@ TEST(options)
 	CHECK(s == NULL);
 }
 
+TEST(options_of_every_type)
+{
+	const struct hf_option v[] = {{"x.n", "7"}, {"x.yes", "true"}, {"x.no", "0"},
+		{"x.for", "1m30s"}, {"x.word", "ssh -F x"}, {"x.bad", "-1"}};
+	const struct hf_open o = {.options = v, .n_options = 6};
+	unsigned n = 1;
+	bool is = false;
+	double seconds = 4;
+	const char *word = "as before";
+
+	CHECK_OK(hf_option_uint(&o, "x.absent", 1, 9, &n));
+	CHECK_EQ(n, 1);
+	CHECK_OK(hf_option_uint(&o, "x.n", 7, 7, &n));
+	CHECK_EQ(n, 7);
+	CHECK_ERR_TEXT(hf_option_uint(&o, "x.n", 8, 9, &n), HF_EINVAL,
+		"option x.n=7: not a number from 8 to 9");
+	CHECK_OK(hf_option_bool(&o, "x.yes", &is));
+	CHECK(is);
+	CHECK_OK(hf_option_bool(&o, "x.absent", &is));
+	CHECK(is);
+	CHECK_OK(hf_option_bool(&o, "x.no", &is));
+	CHECK(!is);
+	CHECK_ERR_TEXT(hf_option_bool(&o, "x.bad", &is), HF_EINVAL, "option x.bad=-1: ");
+	CHECK_OK(hf_option_seconds(&o, "x.absent", &seconds));
+	CHECK(seconds == 4);
+	CHECK_OK(hf_option_seconds(&o, "x.for", &seconds));
+	CHECK(seconds == 90);
+	CHECK_ERR_TEXT(
+		hf_option_seconds(&o, "x.bad", &seconds), HF_EINVAL, "option x.bad=-1: ");
+	hf_option_string(&o, "x.absent", &word);
+	CHECK_STR(word, "as before");
+	hf_option_string(&o, "x.word", &word);
+	CHECK_STR(word, "ssh -F x");
+}
+
 TEST(options_given_twice)
 {
 	struct hf_option o[2] = {{"local.connections", "3"}, {"local.connections", "3"}};
 	struct hf_store *s = NULL;
 
-	REQUIRE_OK(hf_store_open("/nowhere", o, 2, &s));
+	REQUIRE_OK(open_options("/nowhere", o, 2, &s));
 	hf_store_free(hf_steal(s));
 	o[1].value = "4";
-	CHECK_ERR_TEXT(hf_store_open("/nowhere", o, 2, &s), HF_EINVAL, "twice");
+	CHECK_ERR_TEXT(open_options("/nowhere", o, 2, &s), HF_EINVAL, "twice");
 }
 
 TEST(a_plan_as_option)
@@ -147,7 +212,7 @@ TEST(a_plan_as_option)
 	hf_autoptr(hf_store) s = NULL;
 
 	REQUIRE(asprintf(&path, "%s/repo", test_tmpdir()) > 0);
-	REQUIRE_OK(hf_store_open(path, &o, 1, &s));
+	REQUIRE_OK(open_options(path, &o, 1, &s));
 	CHECK_OK(put(s, &config));
 	CHECK_ERR_TEXT(
 		put(s, &pack), HF_EFATAL, "saving pack ab010203: injected fault at call 2");
@@ -273,7 +338,7 @@ TEST(half_a_file_is_left_in_a_folder)
 
 	REQUIRE(asprintf(&path, "%s/repo", test_tmpdir()) > 0);
 	REQUIRE(asprintf(&half, "%s/data/ab/" ABS "-tmp-1", path) > 0);
-	REQUIRE_OK(hf_store_open(path, &o, 1, &s));
+	REQUIRE_OK(open_options(path, &o, 1, &s));
 	CHECK_OK(hf_store_create(s));
 	CHECK_ERR(put(s, &pack), HF_EIO);
 	REQUIRE_EQ(stat(half, &st), 0);

@@ -284,3 +284,21 @@ TEST(time_now)
 	double passed = hf_clock() - before;
 	CHECK(passed >= 0.019 && passed < 30);
 }
+
+TEST(dates_of_http)
+{
+	static const char *const wrong[] = {"", "Sun, 06 Nov 1994 08:49:37",
+		"1994-11-06T08:49:37Z", "Sun, 06 Foo 1994 08:49:37 GMT",
+		"Sun, 36 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 UTC", "Sun Nov  6 08:49:37 1994     ",
+		"Sun, 06 Nov 1994 08-49-37 GMT"};
+	struct hf_time t = {.sec = 42};
+
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		CHECK(!hf_time_parse_http(hf_str(wrong[i]), &t));
+	CHECK_EQ(t.sec, 42);
+	REQUIRE(hf_time_parse_http(hf_str("Sun, 06 Nov 1994 08:49:37 GMT"), &t));
+	CHECK_EQ(t.sec, 784111777); /* RFC 7231 has the date, date(1) the number */
+	REQUIRE(hf_time_parse_http(hf_str("Thu, 29 Feb 2024 00:00:00 GMT"), &t));
+	CHECK_EQ(t.sec, 1709164800);
+}

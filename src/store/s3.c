@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "store/s3.h"
+
+#include <stdio.h>
+
+#include "base/time.h"
+#include "net/xml.h"
+#include "store/rest_i.h"
+#include "store/s3_i.h"
+
+enum {
+	PART_MIB = 200, /* restic's */
+	PART_MIN_MIB = 5,
+	PART_MAX_MIB = 5000,
+	PAGE_MAX = 64 << 20, /* bytes of one answer to a list: a thousand keys of a KiB each */
+	KEY_MAX = 1024,      /* S3's limit */
+};
+
+struct s3 *
+s3_of(struct hf_store *s)
+{
+	return hf_container_of(s, struct s3, store);
+}
+
+struct s3_key
+s3_key_of(const struct s3 *s, const struct hf_name *name)
+{
+	struct s3_key key;
+
+	if (asprintf(&key.s, "%s%s%s", s->place.prefix, *s->place.prefix != '\0' ? "/" : "",
+		    hf_name_text(name).s) < 0)
+		abort();
+	return key;
+}
+
+/* ---- reading ---- */
+
+/* HEAD; the answer has the size. */
+static struct hf_err *
+head(struct s3 *s, const struct hf_name *name, struct hf_http_answer *a)
+{
+	hf_auto(s3_key) key = s3_key_of(s, name);
+	const struct s3_ask ask = {
+		.method = "HEAD", .key = key.s, .is_lock = name->kind == HF_LOCK};
+
+	HF_TRY(s3_demand(s, &ask, a));
+	if (!a->has_size)
+		return hf_err(
+			HF_EIO, "%s: the server does not say how large the file is", a->what);
+	return NULL;
+}
+
+static struct hf_err *
+s3_stat(struct hf_store *st, const struct hf_name *name, uint64_t *size)
+{
+	hf_auto(hf_http_answer) a = {0};
+
+	HF_TRY(head(s3_of(st), name, &a));
+	*size = a.size;
+	return NULL;
+}
+
+static struct hf_err *
+s3_age(struct hf_store *st, const struct hf_name *name, double *seconds)
+{
+	hf_auto(hf_http_answer) a = {0};
+	struct hf_time now, then;
+
+	HF_TRY(head(s3_of(st), name, &a));
+	if (a.values[S3_DATE] != NULL && a.values[S3_MODIFIED] != NULL &&
+		hf_time_parse_http(hf_str(a.values[S3_DATE]), &now) &&
+		hf_time_parse_http(hf_str(a.values[S3_MODIFIED]), &then))
+		*seconds = (double)(now.sec - then.sec);
+	return NULL;
+}
+
+static struct hf_err *
+too_short(uint64_t size)
+{
+	return hf_err(HF_ECORRUPT, "the file has only %ju bytes", (uintmax_t)size);
+}
+
+/* The range is not there; at the very end of a file, nothing is a range that can be read. */
+static struct hf_err *
+beyond(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
+	const struct hf_http_answer *a)
+{
+	uint64_t size = a->size;
+
+	if (!a->has_size)
+		HF_TRY(s3_stat(st, name, &size));
+	if (off == size && (len == SIZE_MAX || len == 0))
+		return NULL;
+	if (off <= size && (len == SIZE_MAX || len <= size - off))
+		return hf_err(HF_EIO, "%s: the server has %ju bytes and does not give them",
+			a->what, (uintmax_t)size);
+	return too_short(size);
+}
+
+static struct hf_err *
+s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out)
+{
+	struct s3 *s = s3_of(st);
+	hf_auto(s3_key) key = s3_key_of(s, name);
+	hf_auto(hf_http_answer) a = {0};
+	const struct s3_ask ask = {
+		.method = "GET",
+		.key = key.s,
+		.is_lock = name->kind == HF_LOCK,
+		.is_range = off > 0 || len != SIZE_MAX,
+		.off = off,
+		.len = len,
+		.out = out,
+	};
+
+	if (len == 0) {
+		uint64_t size;
+
+		HF_TRY(s3_stat(st, name, &size));
+		return off <= size ? NULL : too_short(size);
+	}
+	HF_TRY(s3_do(s, &ask, &a));
+	return a.status == 416 ? beyond(st, name, off, len, &a) : s3_error(&a);
+}
+
+/* A key that is not there is deleted with success, which is what it comes to. */
+static struct hf_err *
+s3_del(struct hf_store *st, const struct hf_name *name)
+{
+	struct s3 *s = s3_of(st);
+	hf_auto(s3_key) key = s3_key_of(s, name);
+	hf_auto(hf_http_answer) a = {0};
+	const struct s3_ask ask = {
+		.method = "DELETE",
+		.key = key.s,
+		.is_lock = name->kind == HF_LOCK,
+		.is_bounded = true,
+	};
+
+	return s3_demand(s, &ask, &a);
+}
+
+/* ---- listing ---- */
+
+struct listing {
+	struct s3 *s;
+	enum hf_kind kind;
+	hf_store_list_fn *fn;
+	void *arg;
+	char *prefix;        /* with the kind's folder and a slash */
+	struct hf_buf token; /* where the next page begins, with a NUL; empty at first */
+	bool is_more;
+};
+
+static void
+listing_clear(struct listing *l)
+{
+	free(l->prefix);
+	hf_buf_clear(&l->token);
+}
+
+/* The name that a key stands for. False: it is somebody else's object. */
+static bool
+parse_key(const struct listing *l, struct hf_str key, struct hf_name *name)
+{
+	size_t prefix = strlen(l->prefix);
+	const char *slash;
+
+	*name = (struct hf_name){.kind = l->kind};
+	if (key.len < prefix || memcmp(key.p, l->prefix, prefix) != 0)
+		return false;
+	slash = memrchr(key.p, '/', key.len);
+	if (!hf_id_parse((struct hf_str){slash + 1, (size_t)(key.p + key.len - slash - 1)},
+		    &name->id))
+		return false;
+	/* In lower case, in its own folder, and nowhere deeper. */
+	hf_auto(s3_key) own = s3_key_of(l->s, name);
+	return hf_str_is(key, own.s);
+}
+
+static void
+set_token(struct listing *l, struct hf_str text)
+{
+	hf_buf_reset(&l->token);
+	hf_buf_add(&l->token, text.p, text.len);
+	hf_buf_add_char(&l->token, '\0');
+}
+
+/* In version 1 without a delimiter a page does not say where the next begins: after its last key. */
+static struct hf_err *
+read_object(struct listing *l, struct hf_xml *x, struct hf_str *last)
+{
+	struct hf_str field, key = {"", 0};
+	struct hf_name name;
+	uint64_t size = 0;
+
+	while (hf_xml_child(x, &field)) {
+		if (hf_str_is(field, "Key"))
+			key = hf_xml_text(x);
+		else if (hf_str_is(field, "Size"))
+			size = hf_xml_u64(x);
+		else
+			hf_xml_skip(x);
+	}
+	if (x->error != NULL)
+		return NULL; /* the end of the page says what it was */
+	*last = key;
+	return parse_key(l, key, &name) ? l->fn(l->arg, &name, size) : NULL;
+}
+
+/* One page; afterwards is_more and token are those of the next. */
+static struct hf_err *
+read_page(struct listing *l, struct hf_bytes page)
+{
+	const char *token_name = l->s->lists_v1 ? "NextMarker" : "NextContinuationToken";
+	hf_auto(hf_buf) scratch = HF_BUF_SPOOL(page.len), old = HF_BUF_MAX(l->token.len);
+	struct hf_str field, last = {"", 0}, next = {"", 0};
+	struct hf_xml x;
+
+	hf_buf_add(&old, l->token.p, l->token.len);
+	l->is_more = false;
+	hf_xml_init(&x, page, &scratch);
+	if (hf_xml_child(&x, &field) && !hf_str_is(field, "ListBucketResult"))
+		return hf_err(HF_EIO, "the answer is not a list");
+	while (hf_xml_child(&x, &field)) {
+		if (hf_str_is(field, "Contents"))
+			HF_TRY(read_object(l, &x, &last));
+		else if (hf_str_is(field, "IsTruncated"))
+			l->is_more = hf_str_is(hf_xml_text(&x), "true");
+		else if (hf_str_is(field, token_name))
+			next = hf_xml_text(&x);
+		else
+			hf_xml_skip(&x);
+	}
+	/* Not whole, or not a list at all: what a proxy in trouble sends may be right the next time. */
+	hf_autoptr(hf_err) broken = hf_xml_end(&x);
+	if (broken != NULL)
+		return hf_err(HF_EIO, "%s", hf_err_text(broken));
+	if (!l->is_more)
+		return NULL;
+	set_token(l, next.len == 0 && l->s->lists_v1 ? last : next);
+	HF_TRY(hf_buf_ok(&l->token));
+	/* A server that stays where it is would keep us for ever. */
+	if (l->token.len <= 1 || hf_str_eq(hf_bytes_str(hf_buf_bytes(&l->token)),
+					 hf_bytes_str(hf_buf_bytes(&old))))
+		return hf_err(HF_ECORRUPT, "the list goes on, but not to anywhere");
+	return NULL;
+}
+
+static void
+add_param(struct s3_ask *ask, const char *name, const char *value)
+{
+	size_t i = 0;
+
+	while (ask->params[i].name != NULL)
+		i++;
+	ask->params[i] = (struct hf_sigv4_pair){name, value};
+}
+
+static struct hf_err *
+list_page(struct listing *l)
+{
+	hf_auto(hf_buf) page = HF_BUF_SPOOL(PAGE_MAX);
+	hf_auto(hf_http_answer) a = {0};
+	struct s3_ask ask = {.method = "GET", .is_lock = l->kind == HF_LOCK, .out = &page};
+
+	add_param(&ask, "prefix", l->prefix);
+	/* Packs have folders, which are not to be listed one by one. */
+	if (l->kind != HF_PACK)
+		add_param(&ask, "delimiter", "/");
+	if (!l->s->lists_v1)
+		add_param(&ask, "list-type", "2");
+	if (l->token.len > 0)
+		add_param(&ask, l->s->lists_v1 ? "marker" : "continuation-token",
+			(const char *)l->token.p);
+	l->is_more = false;
+	HF_TRY(s3_do(l->s, &ask, &a));
+	/* Without a bucket there are no files. */
+	if (a.status == 404)
+		return NULL;
+	HF_TRY(s3_error(&a));
+	return read_page(l, hf_buf_bytes(&page));
+}
+
+static struct hf_err *
+s3_list(struct hf_store *st, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	struct s3 *s = s3_of(st);
+	hf_auto(listing) l = {
+		.s = s, .kind = kind, .fn = fn, .arg = arg, .token = HF_BUF_MAX(4 * KEY_MAX)};
+
+	if (kind == HF_CONFIG) {
+		const struct hf_name name = {.kind = kind};
+		uint64_t size;
+		struct hf_err *e = s3_stat(st, &name, &size);
+
+		return e != NULL ? hf_err_ignore(e, HF_ENOTFOUND) : fn(arg, &name, size);
+	}
+	if (asprintf(&l.prefix, "%s%s%s/", s->place.prefix, *s->place.prefix != '\0' ? "/" : "",
+		    hf_kind_folder(kind)) < 0)
+		abort();
+	do
+		HF_TRY(list_page(&l));
+	while (l.is_more);
+	return NULL;
+}
+
+/* ---- making a bucket ---- */
+
+static struct hf_err *
+make_bucket(struct s3 *s)
+{
+	hf_auto(hf_buf) body = HF_BUF_MAX(1000);
+	hf_auto(hf_http_answer) a = {0};
+	hf_autofree char *region = s3_region(s);
+	struct s3_ask ask = {.method = "PUT", .is_bounded = true};
+
+	/* The region of old must not be named. */
+	if (strcmp(region, "us-east-1") != 0)
+		hf_buf_addf(&body,
+			"<CreateBucketConfiguration><LocationConstraint>%s</LocationConstraint>"
+			"</CreateBucketConfiguration>",
+			region);
+	ask.body = hf_buf_bytes(&body);
+	HF_TRY(s3_do(s, &ask, &a));
+	if (s3_has_code(&a, "BucketAlreadyOwnedByYou"))
+		return NULL;
+	return hf_err_in(s3_error(&a), "making bucket %s", s->place.bucket);
+}
+
+static struct hf_err *
+s3_create(struct hf_store *st)
+{
+	struct s3 *s = s3_of(st);
+	hf_auto(hf_http_answer) a = {0};
+
+	HF_TRY(s3_do(s, &(struct s3_ask){.method = "HEAD"}, &a));
+	if (a.status == 404)
+		HF_TRY(make_bucket(s));
+	else if (a.status != 403) /* that there is one is all that a stranger may know */
+		HF_TRY(s3_error(&a));
+	return s3_probe(s);
+}
+
+/* ---- opening ---- */
+
+static void
+s3_free(struct hf_store *st)
+{
+	struct s3 *s = s3_of(st);
+
+	hf_http_free(s->http);
+	s3_place_clear(&s->place);
+	s3_keys_clear(&s->keys);
+	pthread_mutex_destroy(&s->lock);
+	free(s->region);
+	free(s->storage_class);
+	free(s->store.url);
+	free(s);
+}
+
+static struct hf_err *
+parse_lookup(const struct hf_open *o, enum s3_lookup *out)
+{
+	static const char *const names[] = {"auto", "dns", "path"};
+	const char *value = hf_option_find(o, "s3.bucket-lookup");
+
+	*out = S3_AUTO;
+	if (value == NULL || *value == '\0')
+		return NULL;
+	for (unsigned i = 0; i < 3; i++)
+		if (strcmp(value, names[i]) == 0) {
+			*out = i;
+			return NULL;
+		}
+	return hf_err(HF_EINVAL, "option s3.bucket-lookup=%s: not auto, dns or path", value);
+}
+
+/* Packs of trees must stay where they can be read at once, and here they look like all others. */
+static struct hf_err *
+parse_class(const struct hf_open *o, char **out)
+{
+	const char *value = hf_option_find(o, "s3.storage-class");
+
+	if (value == NULL || *value == '\0')
+		return NULL;
+	if (strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") !=
+		strlen(value))
+		return hf_err(HF_EINVAL, "option s3.storage-class=%s: not a name", value);
+	if (strcmp(value, "GLACIER") == 0 || strcmp(value, "DEEP_ARCHIVE") == 0)
+		return hf_err(HF_EINVAL,
+			"option s3.storage-class=%s: this version cannot work with files that "
+			"must be ordered back before they can be read",
+			value);
+	*out = hf_str_dup(hf_str(value));
+	return NULL;
+}
+
+static struct hf_err *
+parse_options(struct s3 *s, const struct hf_open *o, bool *is_anonymous)
+{
+	const char *region = hf_option_find(o, "s3.region");
+	const char *layout = hf_option_find(o, "s3.layout");
+	unsigned part = PART_MIB, retries = 0;
+	enum s3_lookup lookup;
+
+	HF_TRY(parse_lookup(o, &lookup));
+	s->by_name = s3_place_by_name(&s->place, lookup);
+	HF_TRY(parse_class(o, &s->storage_class));
+	HF_TRY(hf_option_bool(o, "s3.list-objects-v1", &s->lists_v1));
+	HF_TRY(hf_option_bool(o, "s3.hash-uploads", &s->hashes_all));
+	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", is_anonymous));
+	HF_TRY(hf_option_uint(o, "s3.part-size", PART_MIN_MIB, PART_MAX_MIB, &part));
+	HF_TRY(hf_option_uint(o, "s3.retries", 0, 1000, &retries));
+	s->part = (size_t)part << 20;
+	if (layout != NULL && *layout != '\0' && strcmp(layout, "default") != 0)
+		return hf_err(HF_EINVAL,
+			"option s3.layout=%s: only the layout \"default\" is known", layout);
+	if (region == NULL || *region == '\0')
+		region = hf_open_env(o, "AWS_DEFAULT_REGION");
+	s->region = region != NULL ? hf_str_dup(hf_str(region)) : s3_place_region(&s->place);
+	if (s->region == NULL)
+		s->region = hf_str_dup(hf_str("us-east-1"));
+	return NULL;
+}
+
+static struct hf_err *
+s3_open(const char *place, const struct hf_open *o, unsigned connections, struct hf_store **out)
+{
+	static const struct hf_store_ops ops = {
+		.create = s3_create,
+		.put = s3_put,
+		.get = s3_get,
+		.stat = s3_stat,
+		.list = s3_list,
+		.del = s3_del,
+		.free = s3_free,
+		.age = s3_age,
+	};
+	struct hf_http_options http = rest_http_options(o);
+	struct s3 *s = hf_new(struct s3);
+	hf_autoptr(hf_store) st = &s->store;
+	bool is_anonymous = false;
+
+	*st = (struct hf_store){
+		.ops = &ops, .connections = connections, .within_s = S3_CHANGE_S};
+	atomic_init(&st->promises, HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_IS_DURABLE);
+	pthread_mutex_init(&s->lock, NULL);
+	s->say = o->say;
+	s->say_arg = o->say_arg;
+	HF_TRY(s3_place_parse(place, &s->place));
+	if (asprintf(&st->url, "s3:%s", place) < 0)
+		abort();
+	HF_TRY(parse_options(s, o, &is_anonymous));
+	if (!is_anonymous)
+		HF_TRY(s3_keys_find(o, &s->keys));
+	HF_TRY(hf_http_new(&http, &s->http));
+	*out = hf_steal(st);
+	return NULL;
+}
+
+const struct hf_backend hf_backend_s3 = {
+	.scheme = "s3",
+	.options = (const char *const[]){"region", "bucket-lookup", "list-objects-v1",
+		"storage-class", "unsafe-anonymous-auth", "part-size", "hash-uploads",
+		"retries", "layout", NULL},
+	.connections = 5,
+	.paces = true,
+	.open = s3_open,
+};

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.c),
+ * requests and what their answers mean (s3_talk.c), and files made of them (s3.c, s3_put.c).
+ */
+#ifndef HF_STORE_S3_I_H
+#define HF_STORE_S3_I_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/secret.h"
+#include "net/http.h"
+#include "net/sigv4.h"
+#include "store/backend.h"
+
+/* ---- places ---- */
+
+enum s3_lookup {
+	S3_AUTO, /* by name where Amazon, Google and Aliyun are the hosts, else by path */
+	S3_DNS,  /* https://bucket.host/key */
+	S3_PATH, /* https://host/bucket/key */
+};
+
+/* "host/bucket/prefix", "//host/…", "http://host:port/…": what follows "s3:". */
+struct s3_place {
+	bool is_plain; /* http */
+	char *host;    /* in lower case, with its port unless that is the usual one */
+	char *bucket;
+	char *prefix; /* "", or without slashes at its ends */
+};
+
+void s3_place_clear(struct s3_place *p);
+
+/* HF_EINVAL: not of that form. */
+struct hf_err *s3_place_parse(const char *text, struct s3_place *out) HF_MUST;
+
+/* Whether the bucket is to be found by its name in front of the host's. */
+bool s3_place_by_name(const struct s3_place *p, enum s3_lookup lookup);
+
+/* The region that Amazon's host names contain ("s3.eu-west-1.amazonaws.com"), or NULL. */
+char *s3_place_region(const struct s3_place *p);
+
+/* ---- keys ---- */
+
+/* All strings with a NUL behind. Without an id, requests are not signed. */
+struct s3_keys {
+	struct hf_secret id, secret, token;
+};
+
+void s3_keys_clear(struct s3_keys *k);
+
+/*
+ * Looks for keys as restic does: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_ACCESS_KEY,
+ * AWS_SECRET_KEY) with AWS_SESSION_TOKEN, MINIO_ROOT_USER and MINIO_ROOT_PASSWORD (or
+ * MINIO_ACCESS_KEY, MINIO_SECRET_KEY), then profile AWS_PROFILE or "default" of the file
+ * AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials. HF_EINVAL: there are none, and where they
+ * would have been found.
+ */
+struct hf_err *s3_keys_find(const struct hf_open *o, struct s3_keys *out) HF_MUST;
+
+/* ---- requests ---- */
+
+struct s3 {
+	struct hf_store store;
+	struct hf_http *http;
+	struct s3_place place;
+	struct s3_keys keys;
+	bool by_name;        /* s3_place_by_name() */
+	bool lists_v1;       /* list-objects-v1 */
+	bool hashes_all;     /* hash-uploads */
+	size_t part;         /* bytes of a part of a large upload */
+	char *storage_class; /* or NULL */
+	void (*say)(void *arg, const char *line);
+	void *say_arg;
+
+	atomic_llong clock_off; /* seconds that the server is ahead of us, 0 unless it minded */
+	pthread_mutex_t lock;   /* guards what follows */
+	char *region;
+};
+
+enum { S3_PARAMS = 6, S3_HEADERS = 4 };
+
+struct s3_ask {
+	const char *method;
+	const char *key; /* of an object; NULL: the bucket */
+	bool is_lock;    /* it is about a lock: nothing makes it wait */
+	bool is_bounded; /* a change that is over after S3_CHANGE_S */
+	struct hf_bytes body;
+	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */
+	struct hf_sigv4_pair params[S3_PARAMS],
+		headers[S3_HEADERS]; /* up to one without name */
+	bool is_range;
+	uint64_t off;
+	size_t len;
+	struct hf_buf *out;
+};
+
+/*
+ * A change but for a pack is over after so long, so that a lease knows what its gate lets pass.
+ * Packs may take longer: one that comes late harms nobody (lease.h (3)).
+ */
+enum { S3_CHANGE_S = 180 };
+
+/* The headers that every answer brings along, in a->values. */
+enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION };
+
+/*
+ * Makes the request and signs it. An answer that tells us the region of the bucket or that our clock
+ * is wrong is learned from, and the request made anew. NULL: there is an answer, of any status.
+ */
+struct hf_err *s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
+
+/*
+ * What an answer means, NULL for 2xx: HF_ENOTFOUND for 404, HF_EIO for what S3's own clients try
+ * again, HF_ECORRUPT for 416, HF_EFATAL for the rest. Texts have S3's code and message.
+ */
+struct hf_err *s3_error(const struct hf_http_answer *a) HF_MUST;
+
+/* The same for the body of an answer that says 200 and may be an error all the same. */
+struct hf_err *s3_error_in(const struct hf_http_answer *a, struct hf_bytes body) HF_MUST;
+
+/* True when the answer is an error with that code. */
+bool s3_has_code(const struct hf_http_answer *a, const char *code);
+
+/* The region of the bucket as far as we know; the caller frees it. */
+char *s3_region(struct s3 *s);
+
+/* s3_do() and s3_error(). */
+struct hf_err *s3_demand(
+	struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
+
+/* ---- files ---- */
+
+struct s3 *s3_of(struct hf_store *s);
+
+/* The key of a file. */
+struct s3_key {
+	char *s;
+};
+static inline void
+s3_key_clear(struct s3_key *k)
+{
+	free(k->s);
+}
+struct s3_key s3_key_of(const struct s3 *s, const struct hf_name *name);
+
+struct hf_err *s3_put(
+	struct hf_store *st, const struct hf_name *name, struct hf_bytes data) HF_MUST;
+
+/* Finds out whether the server keeps to `If-None-Match: *`, and promises accordingly. */
+struct hf_err *s3_probe(struct s3 *s) HF_MUST;
+
+#endif

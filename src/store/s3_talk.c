@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Requests to an S3 server, and what it answers. */
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/clocks.h"
+#include "base/time.h"
+#include "codec/sha256.h"
+#include "net/xml.h"
+#include "store/s3_i.h"
+
+enum {
+	SKEW_S = 240,           /* servers put up with five minutes, most of them with more */
+	TRIES = 3,              /* one for the region, one for the clock */
+	HEADERS_MAX = 32 << 10, /* bytes of header lines; session tokens have some thousands */
+	N_LINES = S3_HEADERS + 5,
+	SHOWN_MAX = 200, /* of a message */
+};
+
+/* ---- what it says ---- */
+
+/* The element <Error> of an answer; slices of `body` or `scratch`. */
+struct said {
+	struct hf_str code, message, region;
+};
+
+/* False: it is no such element, and nothing is known. */
+static bool
+read_error(struct hf_bytes body, struct hf_buf *scratch, struct said *out)
+{
+	struct hf_str name;
+	struct hf_xml x;
+
+	*out = (struct said){{"", 0}, {"", 0}, {"", 0}};
+	hf_xml_init(&x, body, scratch);
+	if (!hf_xml_child(&x, &name) || !hf_str_is(name, "Error"))
+		return false;
+	while (hf_xml_child(&x, &name)) {
+		if (hf_str_is(name, "Code"))
+			out->code = hf_xml_text(&x);
+		else if (hf_str_is(name, "Message"))
+			out->message = hf_xml_text(&x);
+		else if (hf_str_is(name, "Region"))
+			out->region = hf_xml_text(&x);
+		else
+			hf_xml_skip(&x);
+	}
+	/* An answer that was cut has said enough. */
+	hf_err_free(hf_xml_end(&x));
+	return out->code.len > 0;
+}
+
+bool
+s3_has_code(const struct hf_http_answer *a, const char *code)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
+	struct said said;
+
+	return read_error(hf_buf_bytes(&a->says), &scratch, &said) &&
+	       hf_str_is(said.code, code);
+}
+
+/* Codes that minio-go and AWS's own clients try again, whatever the status. */
+static bool
+is_worth_a_try(struct hf_str code)
+{
+	static const char *const codes[] = {"BadDigest", "BandwidthLimitExceeded",
+		"ConditionalRequestConflict", "IncompleteBody", "InternalError",
+		"OperationAborted", "PriorRequestNotComplete", "RequestLimitExceeded",
+		"RequestThrottled", "RequestThrottledException", "RequestTimeout",
+		"RequestTimeoutException", "ServerNotInitialized", "ServiceUnavailable",
+		"SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling",
+		"ThrottlingException", "TooManyRequestsException",
+		"TransactionInProgressException", "XAmzContentChecksumMismatch",
+		"XAmzContentSHA256Mismatch", "XMinioServerNotInitialized"};
+
+	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+		if (hf_str_is(code, codes[i]))
+			return true;
+	return false;
+}
+
+/* What to do about it, for people. */
+static const char *
+advice(struct hf_str code)
+{
+	static const struct {
+		const char *code, *text;
+	} advices[] = {
+		{"AccessDenied", "; the key may not do this with this bucket"},
+		{"AuthorizationHeaderMalformed", "; is -o s3.region= right?"},
+		{"ExpiredToken", "; new keys are needed, with a new AWS_SESSION_TOKEN"},
+		{"InvalidAccessKeyId", "; is AWS_ACCESS_KEY_ID right?"},
+		{"InvalidToken", "; is AWS_SESSION_TOKEN right?"},
+		{"NoSuchBucket", "; only init makes a bucket"},
+		{"RequestExpired", "; is the clock of this machine right?"},
+		{"RequestTimeTooSkewed", "; is the clock of this machine right?"},
+		{"SignatureDoesNotMatch", "; is AWS_SECRET_ACCESS_KEY right?"},
+	};
+
+	for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++)
+		if (hf_str_is(code, advices[i].code))
+			return advices[i].text;
+	return "";
+}
+
+/* What a server writes gets to the terminal: one line, plain characters, not too long. */
+static void
+add_shown(struct hf_buf *out, struct hf_str s)
+{
+	for (size_t i = 0; i < s.len && i < SHOWN_MAX; i++)
+		hf_buf_add_char(out, s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : ' ');
+}
+
+static enum hf_code
+code_of(const struct hf_http_answer *a, struct hf_str code)
+{
+	if (is_worth_a_try(code))
+		return HF_EIO;
+	/* That of an upload that the server has forgotten is not about the file. */
+	if (hf_str_is(code, "NoSuchUpload"))
+		return HF_EIO;
+	if (a->status == 404)
+		return HF_ENOTFOUND;
+	if (a->status == 416)
+		return HF_ECORRUPT;
+	if (a->status == 408 || a->status == 429 || a->status == 499 || a->status == 520)
+		return HF_EIO;
+	if (a->status >= 500 && a->status != 501 && a->status != 505 && a->status != 507)
+		return HF_EIO;
+	return HF_EFATAL;
+}
+
+struct hf_err *
+s3_error_in(const struct hf_http_answer *a, struct hf_bytes body)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS), text = HF_BUF_MAX(4 * SHOWN_MAX);
+	struct said said;
+
+	if (!read_error(body, &scratch, &said))
+		return NULL;
+	add_shown(&text, said.code);
+	if (said.message.len > 0)
+		hf_buf_add_str(&text, ": ");
+	add_shown(&text, said.message);
+	/* Inside an answer of success only the code can tell. */
+	if (a->status / 100 == 2)
+		return hf_err(HF_EIO, "%s: %.*s", a->what, (int)text.len, (const char *)text.p);
+	return hf_err(code_of(a, said.code), "%s: %.*s (%d)%s", a->what, (int)text.len,
+		(const char *)text.p, a->status, advice(said.code));
+}
+
+struct hf_err *
+s3_error(const struct hf_http_answer *a)
+{
+	static const struct hf_str none = {"", 0};
+	struct hf_err *e;
+
+	if (a->status / 100 == 2)
+		return NULL;
+	e = s3_error_in(a, hf_buf_bytes(&a->says));
+	if (e != NULL)
+		return e;
+	/* HEAD has no body; and what a proxy says is not XML. */
+	return hf_err(code_of(a, none), "%s: %s (%d)", a->what,
+		a->status == 404   ? "no such file"
+		: a->status == 403 ? "access denied"
+				   : "the server refuses",
+		a->status);
+}
+
+/* ---- one request ---- */
+
+/* Header lines, in one buffer that never moves and is wiped afterwards. */
+struct lines {
+	struct hf_buf text;
+	const char *at[N_LINES];
+	struct hf_sigv4_pair pairs[N_LINES + 1]; /* to sign */
+	size_t n, n_pairs;
+};
+
+static void
+lines_clear(struct lines *l)
+{
+	if (l->text.p != NULL)
+		explicit_bzero(l->text.p, l->text.cap);
+	hf_buf_clear(&l->text);
+}
+
+static void
+add_line(struct lines *l, const char *name, const char *value)
+{
+	l->at[l->n++] = (const char *)l->text.p + l->text.len;
+	hf_buf_addf(&l->text, "%s: ", name);
+	hf_buf_add_str(&l->text, value);
+	hf_buf_add_char(&l->text, '\0');
+}
+
+/* A header that is sent and signed; both strings outlive the request. */
+static void
+add_signed(struct lines *l, const char *name, const char *value)
+{
+	add_line(l, name, value);
+	l->pairs[l->n_pairs++] = (struct hf_sigv4_pair){name, value};
+}
+
+static size_t
+count(const struct hf_sigv4_pair *pairs, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && pairs[n].name != NULL)
+		n++;
+	return n;
+}
+
+char *
+s3_region(struct s3 *s)
+{
+	char *region;
+
+	pthread_mutex_lock(&s->lock);
+	region = hf_str_dup(hf_str(s->region));
+	pthread_mutex_unlock(&s->lock);
+	return region;
+}
+
+/* Where the request goes: host, and then path and query in canonical form. */
+struct target {
+	struct hf_buf host, path, query, url;
+};
+
+static void
+target_clear(struct target *t)
+{
+	hf_buf_clear(&t->host);
+	hf_buf_clear(&t->path);
+	hf_buf_clear(&t->query);
+	hf_buf_clear(&t->url);
+}
+
+static struct hf_err *
+aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
+{
+	hf_buf_addf(&t->host, "%s%s%s", s->by_name ? s->place.bucket : "",
+		s->by_name ? "." : "", s->place.host);
+	hf_buf_add_char(&t->host, '\0');
+	hf_buf_add_char(&t->path, '/');
+	if (!s->by_name) {
+		hf_sigv4_add_path(&t->path, hf_str(s->place.bucket));
+		hf_buf_add_char(&t->path, '/');
+	}
+	hf_sigv4_add_path(&t->path, hf_str(ask->key != NULL ? ask->key : ""));
+	hf_buf_add_char(&t->path, '\0');
+	hf_sigv4_add_query(&t->query, ask->params, count(ask->params, S3_PARAMS));
+	hf_buf_add_char(&t->query, '\0');
+	HF_TRY(hf_buf_ok(&t->host));
+	HF_TRY(hf_buf_ok(&t->path));
+	HF_TRY(hf_buf_ok(&t->query));
+	hf_buf_addf(&t->url, "%s://%s%s%s%s", s->place.is_plain ? "http" : "https",
+		(const char *)t->host.p, (const char *)t->path.p, t->query.len > 1 ? "?" : "",
+		(const char *)t->query.p);
+	hf_buf_add_char(&t->url, '\0');
+	return hf_buf_ok(&t->url);
+}
+
+/* Signs what `l` has, and adds the line. */
+static struct hf_err *
+sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char *region,
+	const char *payload, struct lines *l)
+{
+	const struct hf_sigv4_key key = {
+		(const char *)s->keys.id.p, &s->keys.secret, region, "s3"};
+	hf_auto(hf_buf) value = HF_BUF_MAX(HEADERS_MAX);
+	struct hf_sigv4_request r = {
+		.method = ask->method,
+		.path = (const char *)t->path.p,
+		.query = (const char *)t->query.p,
+		.headers = l->pairs,
+		.n_headers = l->n_pairs,
+		.payload = payload,
+	};
+
+	HF_TRY(hf_sigv4_sign(&r, &key, &value));
+	hf_buf_add_char(&value, '\0');
+	HF_TRY(hf_buf_ok(&value));
+	add_line(l, "Authorization", (const char *)value.p);
+	return hf_buf_ok(&l->text);
+}
+
+static struct hf_err *
+send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_http_answer *a)
+{
+	static const char *const want[] = {
+		"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
+	hf_auto(target) t = {.host = HF_BUF_MAX(1024),
+		.path = HF_BUF_MAX(8192),
+		.query = HF_BUF_MAX(8192),
+		.url = HF_BUF_MAX(20000)};
+	hf_auto(lines) l = {.text = HF_BUF_MAX(HEADERS_MAX)};
+	struct hf_id hash = ask->hash != NULL ? *ask->hash : hf_sha256(ask->body);
+	struct hf_hex payload = hf_id_hex(&hash);
+	struct hf_sigv4_date date =
+		hf_sigv4_date(hf_time_now().sec + atomic_load(&s->clock_off));
+
+	HF_TRY(hf_buf_reserve(&l.text, HEADERS_MAX));
+	HF_TRY(aim(s, ask, &t));
+	l.pairs[l.n_pairs++] = (struct hf_sigv4_pair){"host", (const char *)t.host.p};
+	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
+		add_signed(&l, ask->headers[i].name, ask->headers[i].value);
+	add_signed(&l, "x-amz-content-sha256", payload.s);
+	if (s->keys.id.len > 0) {
+		add_signed(&l, "x-amz-date", date.s);
+		if (s->keys.token.len > 0)
+			add_signed(&l, "x-amz-security-token", (const char *)s->keys.token.p);
+		HF_TRY(sign(s, ask, &t, region, payload.s, &l));
+	}
+	HF_TRY(hf_buf_ok(&l.text));
+	struct hf_http_request r = {
+		.method = ask->method,
+		.url = (const char *)t.url.p,
+		.headers = l.at,
+		.n_headers = l.n,
+		.body = ask->body,
+		.is_range = ask->is_range,
+		.off = ask->off,
+		.len = ask->len,
+		.out = ask->out,
+		.want = want,
+		.n_want = 4,
+		.deadline_s = ask->is_bounded ? S3_CHANGE_S : 0,
+		.no_redirect = true,
+		.no_pace = ask->is_lock,
+	};
+	return hf_http_do(s->http, &r, a);
+}
+
+/* ---- learning from an answer ---- */
+
+/* True: the region is another than the one that was signed with; another thread may know already. */
+static bool
+learn_region(struct s3 *s, const char *tried, struct hf_str region)
+{
+	if (region.len == 0 || region.len > 64)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	if (!hf_str_is(region, s->region)) {
+		free(s->region);
+		s->region = hf_str_dup(region);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return !hf_str_is(region, tried);
+}
+
+/* An answer to HEAD has no body that could name the region, and not every server has the header. */
+static bool
+ask_for_region(struct s3 *s, const char *tried)
+{
+	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
+	hf_auto(hf_http_answer) a = {0};
+	hf_autoptr(hf_err) e = send_once(s, &ask, tried, &a);
+	struct said said;
+
+	return e == NULL && read_error(hf_buf_bytes(&a.says), &scratch, &said) &&
+	       learn_region(s, tried, said.region);
+}
+
+/* Takes over the server's time, which stands in every answer of HTTP. */
+static bool
+learn_time(struct s3 *s, const struct hf_http_answer *a)
+{
+	hf_auto(hf_buf) line = HF_BUF_MAX(256);
+	struct hf_time there;
+	long long off;
+
+	if (a->values[S3_DATE] == NULL ||
+		!hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
+		return false;
+	off = there.sec - hf_time_now().sec;
+	if (atomic_exchange(&s->clock_off, off) != 0 || s->say == NULL)
+		return true;
+	hf_buf_add_str(&line, "the clock of this machine is ");
+	hf_duration_add(&line, (off < 0 ? -off : off) * HF_SECOND);
+	hf_buf_addf(&line, " %s that of %s: requests are signed with the time there",
+		off < 0 ? "ahead of" : "behind", s->place.host);
+	hf_buf_add_char(&line, '\0');
+	s->say(s->say_arg, (const char *)line.p);
+	return true;
+}
+
+/* Whether the server cannot have liked the time that the request was signed with. */
+static bool
+is_time_wrong(struct s3 *s, const struct hf_http_answer *a)
+{
+	struct hf_time there;
+
+	if (a->values[S3_DATE] == NULL ||
+		!hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
+		return false;
+	return llabs(there.sec - hf_time_now().sec - atomic_load(&s->clock_off)) > SKEW_S;
+}
+
+/* Whether the same request makes sense once more, with what the answer told us. */
+static bool
+learn(struct s3 *s, const struct hf_http_answer *a, const char *tried, bool is_head)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
+	struct said said;
+	bool is_said = read_error(hf_buf_bytes(&a->says), &scratch, &said);
+
+	if (is_said && (hf_str_is(said.code, "RequestTimeTooSkewed") ||
+			       hf_str_is(said.code, "RequestExpired")))
+		return learn_time(s, a);
+	if (a->status != 301 && a->status != 307 && a->status != 400 && a->status != 403)
+		return false;
+	if (a->values[S3_REGION] != NULL &&
+		learn_region(s, tried, hf_str(a->values[S3_REGION])))
+		return true;
+	if (is_said)
+		return learn_region(s, tried, said.region);
+	if (!is_head)
+		return false;
+	/* No room for the reason. */
+	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a)
+				: ask_for_region(s, tried);
+}
+
+struct hf_err *
+s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
+{
+	const bool is_head = strcmp(ask->method, "HEAD") == 0;
+
+	for (int i = 1;; i++) {
+		hf_autofree char *region = s3_region(s);
+
+		HF_TRY(send_once(s, ask, region, a));
+		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
+			!learn(s, a, region, is_head))
+			return NULL;
+	}
+}
+
+struct hf_err *
+s3_demand(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
+{
+	HF_TRY(s3_do(s, ask, a));
+	return s3_error(a);
+}

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""S3 against a server of our own (s3server.py), which goes wrong when it is told to."""
+
+import repos
+import s3rig
+import s3server
+import tap
+
+
+@tap.test
+def keeps_the_contract(tmp):
+    for server, options in (({"page": 7}, ""),
+                            ({"page": 7, "v1_only": True}, "s3.list-objects-v1=true"),
+                            ({"token": "session/+=", "region": "eu-nowhere-1"}, "s3.part-size=5")):
+        with s3server.Server(**server) as s:
+            s.buckets["bucket"] = {}
+            s3rig.contract(s.url("bucket/a prefix+%"), s.env, options)
+
+
+@tap.test
+def shares_a_repository_with_restic(tmp):
+    with s3server.Server(page=5) as s:
+        s3rig.interop(s.url("bucket/some/prefix"), tmp, s.env)
+
+
+KINDS = ("500", "slowdown", "timeout", "reset", "truncate", "length", "late", "skew")
+
+
+@tap.test
+def goes_on_after_what_passes(tmp):
+    """Every kind of fault in every kind of request: the backup is whole, and so is the restore."""
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 4)
+    for kind in KINDS:
+        with s3server.Server(page=3) as s:
+            url = s.url("bucket/x")
+            holdfast(url, "init", env=s.env)
+            s.fail("PUT", "x/data/", kind)
+            s.fail("PUT", "x/snapshots/", kind)
+            if kind != "length": # config has no hash in its name to tell
+                s.fail("GET", "x/config", kind)
+            s.fail("GET", "prefix=x%2Findex", kind)
+            holdfast(url, "backup", "tree", cwd=tmp, env=s.env)
+            s.fail("GET", "x/data/", kind)
+            s.fail("GET", "x/index/", kind)
+            out = tmp / f"out-{kind}"
+            holdfast(url, "restore", "latest", "--target", out, env=s.env)
+            s3rig.same(tmp / "tree", next(out.rglob("tree")))
+            tap.eq([f.key.pattern for f in s.faults if f.times], [], f"{kind}: faults that nobody met")
+            holdfast(url, "check", "--read-data", env=s.env)
+
+
+@tap.test
+def a_server_that_says_nothing_does_not_hold_us(tmp):
+    holdfast = repos.holdfast()
+    with s3server.Server() as s:
+        url = s.url("bucket")
+        holdfast(url, "init", env=s.env)
+        s.fail("GET", "^config", "stall")
+        holdfast(url, "snapshots", "--stuck-request-timeout", "2s", env=s.env)
+        tap.eq([f.times for f in s.faults], [0])
+
+
+@tap.test
+def says_what_is_refused_and_no_secret(tmp):
+    holdfast = repos.holdfast()
+    with s3server.Server(token="session-token-of-test") as s:
+        url = s.url("bucket")
+        holdfast(url, "init", env=s.env)
+        for env, what in (({"AWS_SECRET_ACCESS_KEY": "wrong-secret-of-test"}, "is AWS_SECRET_ACCESS_KEY right?"),
+                          ({"AWS_ACCESS_KEY_ID": "nobody"}, "is AWS_ACCESS_KEY_ID right?"),
+                          ({"AWS_SESSION_TOKEN": "wrong-token-of-test"}, "is AWS_SESSION_TOKEN right?"),
+                          ({"AWS_ACCESS_KEY_ID": ""}, "there are no keys for S3")):
+            # A list has room for the reason, HEAD has not.
+            r = holdfast(url, "list", "keys", "--no-lock", env={**s.env, **env}, check=None)
+            tap.ok(r.returncode not in (0, 10), r.stderr)
+            for secret in "of-test", s.secret:
+                tap.ok(secret not in r.stdout + r.stderr, f"a secret is shown:\n{r.stderr}")
+            if what.startswith("there"):
+                tap.contains(r.stderr, what)
+        r = holdfast(s.url("nothing/here"), "snapshots", env=s.env, check=10)
+
+
+@tap.test
+def a_clock_that_is_wrong_is_said_and_put_up_with(tmp):
+    holdfast = repos.holdfast()
+    for off, words in (3000, "50m0s behind"), (-3000, "50m0s ahead of"):
+        with s3server.Server(clock=off, region="eu-nowhere-1") as s:
+            r = holdfast(s.url("bucket"), "init", env=s.env)
+            tap.contains(r.stderr, words)
+            tap.eq(s.count("PUT", "^config"), 1)
+
+
+@tap.test
+def keys_are_found_where_restic_finds_them(tmp):
+    holdfast = repos.holdfast()
+    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    with s3server.Server() as s:
+        text = (f"[default]\naws_access_key_id = wrong\naws_secret_access_key=wrong\n# no\n[ other ]\n"
+                f"aws_access_key_id={s.access}\naws_secret_access_key = {s.secret}\n")
+        (tmp / "keys").write_text(text)
+        (tmp / ".aws").mkdir()
+        (tmp / ".aws/credentials").write_text(text.replace("[ other ]", "[x]").replace("[default]", "[y]")
+                                              .replace("[x]", "[default]"))
+        holdfast(s.url("bucket"), "init", env=s.env)
+        for env in ({"AWS_ACCESS_KEY": s.access, "AWS_SECRET_KEY": s.secret},
+                    {"MINIO_ROOT_USER": s.access, "MINIO_ROOT_PASSWORD": s.secret},
+                    {"MINIO_ACCESS_KEY": s.access, "MINIO_SECRET_KEY": s.secret},
+                    {"AWS_SHARED_CREDENTIALS_FILE": str(tmp / "keys"), "AWS_PROFILE": "other"},
+                    {"AWS_SHARED_CREDENTIALS_FILE": "", "HOME": str(tmp)}):
+            holdfast(s.url("bucket"), "snapshots", env={**s.env, **nothing, **env})
+        s.anonymous = True
+        holdfast(s.url("bucket"), "snapshots", "-o", "s3.unsafe-anonymous-auth=true", env={**s.env, **nothing})
+
+
+@tap.test
+def options(tmp):
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 2)
+    with s3server.Server(region="eu-nowhere-1") as s:
+        url = s.url("bucket")
+        holdfast(url, "init", "-o", "s3.region=eu-nowhere-1", env=s.env)
+        tap.eq([r for r in s.requests if r[3] == 400], [], "the region was known")
+        holdfast(url, "backup", "tree", "-o", "s3.storage-class=STANDARD_IA", cwd=tmp, env=s.env)
+        classes = {o.storage_class for k, o in s.buckets["bucket"].items() if k.startswith("data/")}
+        tap.eq(classes, {"STANDARD_IA"})
+        for option in ("s3.storage-class=GLACIER", "s3.bucket-lookup=no", "s3.nothing=1", "s3.part-size=1",
+                       "s3.layout=s3legacy", "s3.connections=0"):
+            r = holdfast(url, "snapshots", "-o", option, env=s.env, check=1)
+            tap.contains(r.stderr, "option " + option.partition("=")[0])
+        for place in "s3:", "s3:host", "s3:host/", "s3:http://u:geheim2@host/bucket", "s3:host/.b/x":
+            r = holdfast(place, "snapshots", env=s.env, check=1)
+            tap.ok("geheim2" not in r.stderr, r.stderr)
+
+
+@tap.test
+def a_bucket_is_found_by_its_name(tmp):
+    """localhost and all names below it are this machine, to everybody who makes connections."""
+    holdfast = repos.holdfast()
+    with s3server.Server(domain="localhost") as s:
+        url = f"s3:http://localhost:{s.port}/my.bucket/x"
+        holdfast(url, "init", "-o", "s3.bucket-lookup=dns", env=s.env)
+        tap.eq(list(s.buckets), ["my.bucket"])
+        tap.contains(list(s.buckets["my.bucket"]), "x/config")
+
+
+@tap.test
+def large_files_go_in_parts(tmp):
+    holdfast = repos.holdfast()
+    (tmp / "tree").mkdir()
+    s3rig.fill(tmp / "tree", 2, 9_000_000)
+    with s3server.Server() as s:
+        url, parts = s.url("bucket"), ("-o", "s3.part-size=5", "--compression", "off")
+        holdfast(url, "init", env=s.env)
+        s.complete_fails = 1
+        s.fail("PUT", "data/.*", "500", skip=1)
+        holdfast(url, "backup", "tree", *parts, cwd=tmp, env=s.env)
+        tap.ok(any("uploadId" in q for _, _, q, _, _ in s.requests), "no upload in parts")
+        tap.eq(s.uploads, {}, "uploads that nobody ended")
+        holdfast(url, "check", "--read-data", env=s.env)
+
+
+@tap.test
+def what_is_not_what_its_name_says_is_refused(tmp):
+    """By the server: the name is the hash that it is told."""
+    with s3server.Server() as s:
+        s.buckets["bucket"] = {}
+        # The contract's names are made up, and here nothing excuses it.
+        r = s3rig.contract_alone(s.url("bucket/%"), s.env, "put_replaces")
+        tap.contains(r.stderr, "the bytes are not those that the file is named after")
+        tap.eq(s.buckets["bucket"], {})
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names of places and what follows from them; the rest of the store is tested over servers. */
+#include "store/s3_i.h"
+
+#include "harness/test.h"
+
+TEST(places)
+{
+	static const struct {
+		const char *text;
+		bool is_plain;
+		const char *host, *bucket, *prefix;
+	} places[] = {
+		{"s3.amazonaws.com/bucket", false, "s3.amazonaws.com", "bucket", ""},
+		{"//host/bucket/a/b", false, "host", "bucket", "a/b"},
+		{"https://Host:443/bucket//a//../b/", false, "host", "bucket", "b"},
+		{"https://host:80/bucket", false, "host:80", "bucket", ""},
+		{"http://host:80/bucket/", true, "host", "bucket", ""},
+		{"http://127.0.0.1:9000/b.c/x y/../../../z", true, "127.0.0.1:9000", "b.c",
+			"z"},
+		{"http://[::1]:9000/bucket/p", true, "[::1]:9000", "bucket", "p"},
+	};
+	static const char *const wrong[] = {"", "/", "host", "host/", "host//x", "http://",
+		"//", "http:///bucket", "https://u:p@host/bucket", "host/b cket", "host/../x",
+		"ho st/b"};
+
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+		hf_auto(s3_place) p = {0};
+
+		REQUIRE_OK(s3_place_parse(places[i].text, &p));
+		CHECK_EQ(p.is_plain, places[i].is_plain);
+		CHECK_STR(p.host, places[i].host);
+		CHECK_STR(p.bucket, places[i].bucket);
+		CHECK_STR(p.prefix, places[i].prefix);
+	}
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		hf_auto(s3_place) p = {0};
+
+		CHECK_ERR(s3_place_parse(wrong[i], &p), HF_EINVAL);
+	}
+}
+
+/* As minio-go decides for restic. */
+TEST(buckets_are_found_by_name_or_path)
+{
+	static const struct {
+		const char *text;
+		enum s3_lookup lookup;
+		bool by_name;
+	} cases[] = {
+		{"s3.amazonaws.com/bucket", S3_AUTO, true},
+		{"s3.amazonaws.com/buc.ket", S3_AUTO, false},
+		{"http://s3.amazonaws.com/buc.ket", S3_AUTO, true},
+		{"s3.cn-north-1.amazonaws.com.cn/bucket", S3_AUTO, true},
+		{"storage.googleapis.com/bucket", S3_AUTO, true},
+		{"oss-eu-west-1.aliyuncs.com/bucket", S3_AUTO, true},
+		{"notamazonaws.com/bucket", S3_AUTO, false},
+		{"minio.example.org/bucket", S3_AUTO, false},
+		{"minio.example.org/buc.ket", S3_DNS, true},
+		{"s3.amazonaws.com/bucket", S3_PATH, false},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		hf_auto(s3_place) p = {0};
+
+		REQUIRE_OK(s3_place_parse(cases[i].text, &p));
+		CHECK_EQ(s3_place_by_name(&p, cases[i].lookup), cases[i].by_name);
+	}
+}
+
+TEST(regions_in_names)
+{
+	static const struct {
+		const char *text, *region;
+	} cases[] = {
+		{"s3.amazonaws.com/b", NULL},
+		{"s3.eu-west-1.amazonaws.com/b", "eu-west-1"},
+		{"s3-eu-west-1.amazonaws.com/b", "eu-west-1"},
+		{"s3.dualstack.us-west-2.amazonaws.com/b", "us-west-2"},
+		{"s3.cn-north-1.amazonaws.com.cn/b", "cn-north-1"},
+		{"s3.eu-west-1.example.org/b", NULL},
+		{"minio.example.org/b", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		hf_auto(s3_place) p = {0};
+
+		REQUIRE_OK(s3_place_parse(cases[i].text, &p));
+		hf_autofree char *region = s3_place_region(&p);
+		CHECK_STR(region, cases[i].region);
+	}
+}
+
+static struct hf_http_answer
+answer(int status, const char *body)
+{
+	struct hf_http_answer a = {.status = status, .what = strdup("GET http://h/b")};
+
+	a.says.max = HF_HTTP_SAYS;
+	hf_buf_add_str(&a.says, body);
+	return a;
+}
+
+TEST(what_answers_mean)
+{
+#define ERROR(code) "<Error><Code>" code "</Code><Message>m</Message></Error>"
+	static const struct {
+		int status;
+		const char *body;
+		enum hf_code code;
+		const char *text;
+	} cases[] = {
+		{404, "", HF_ENOTFOUND, "GET http://h/b: no such file (404)"},
+		{404, ERROR("NoSuchKey"), HF_ENOTFOUND, "NoSuchKey: m (404)"},
+		{404, ERROR("NoSuchUpload"), HF_EIO, "NoSuchUpload"},
+		{416, ERROR("InvalidRange"), HF_ECORRUPT, "InvalidRange"},
+		{503, ERROR("SlowDown"), HF_EIO, "GET http://h/b: SlowDown: m (503)"},
+		{400, ERROR("RequestTimeout"), HF_EIO, "RequestTimeout"},
+		{400, ERROR("XAmzContentSHA256Mismatch"), HF_EIO, "XAmz"},
+		{400, ERROR("InvalidArgument"), HF_EFATAL, "InvalidArgument: m (400)"},
+		{403, ERROR("AccessDenied"), HF_EFATAL, "the key may not do this"},
+		{403, ERROR("SignatureDoesNotMatch"), HF_EFATAL, "AWS_SECRET_ACCESS_KEY"},
+		{403, ERROR("RequestTimeTooSkewed"), HF_EFATAL, "clock"},
+		{403, "<html>no", HF_EFATAL, "access denied (403)"},
+		{500, "", HF_EIO, "(500)"},
+		{502, "<html><body>bad", HF_EIO, "the server refuses (502)"},
+		{501, ERROR("NotImplemented"), HF_EFATAL, "NotImplemented"},
+		{507, "", HF_EFATAL, "(507)"},
+		{429, "", HF_EIO, "(429)"},
+		{400, "<Error><Code>X</Code><Message>a&#10;b\x1b[31m", HF_EFATAL, "X (400)"},
+		{400, "<Error><Code>X</Code><Message>a&#10;b&#27;[31m</Message></Error>",
+			HF_EFATAL, "X: a b [31m (400)"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct hf_http_answer a = answer(cases[i].status, cases[i].body);
+
+		CHECK_ERR_TEXT(s3_error(&a), cases[i].code, cases[i].text);
+		hf_http_answer_clear(&a);
+	}
+	struct hf_http_answer a = answer(200, "");
+	CHECK_OK(s3_error(&a));
+	CHECK_OK(s3_error_in(&a, hf_str_bytes(hf_str("<Fine/>"))));
+	CHECK_ERR_TEXT(s3_error_in(&a, hf_str_bytes(hf_str(ERROR("InternalError")))), HF_EIO,
+		"InternalError: m");
+	hf_http_answer_clear(&a);
+}
