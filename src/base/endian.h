@@ -39,4 +39,20 @@ hf_put_le64(uint8_t *p, uint64_t v)
 	memcpy(p, &v, sizeof v);
 }
 
+static inline uint32_t
+hf_get_be32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof v);
+	return be32toh(v);
+}
+
+static inline void
+hf_put_be32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof v);
+}
+
 #endif

@@ -30,7 +30,7 @@
 #ifndef HF_ENGINE_FILTER_H
 #define HF_ENGINE_FILTER_H
 
-#include "repo/strings.h"
+#include "base/strings.h"
 
 struct hf_filter;
 

@@ -23,9 +23,9 @@
 
 #include "base/group.h"
 #include "base/root.h"
+#include "base/strings.h"
 #include "engine/restore.h"
 #include "repo/reader.h"
-#include "repo/strings.h"
 #include "repo/tree.h"
 
 enum {

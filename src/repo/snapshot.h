@@ -3,10 +3,10 @@
 #ifndef HF_REPO_SNAPSHOT_H
 #define HF_REPO_SNAPSHOT_H
 
+#include "base/strings.h"
 #include "base/time.h"
 #include "codec/json.h"
 #include "repo/repo.h"
-#include "repo/strings.h"
 
 /* What this program calls itself in a snapshot. */
 #define HF_PROGRAM_VERSION "holdfast " HF_VERSION

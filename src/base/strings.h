@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A list of strings; the list owns them. A zeroed one is empty. */
-#ifndef HF_REPO_STRINGS_H
-#define HF_REPO_STRINGS_H
+#ifndef HF_BASE_STRINGS_H
+#define HF_BASE_STRINGS_H
 
 #include "base/buf.h"
 

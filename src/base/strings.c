@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lists are short (tags, paths, patterns), so that they are searched from the front. */
-#include "repo/strings.h"
+#include "base/strings.h"
 
 void
 hf_strings_add_str(struct hf_strings *l, struct hf_str s)

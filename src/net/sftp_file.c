@@ -1,0 +1,682 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "net/sftp_file.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum {
+	PIECES = 64,           /* of one file under way; the window may allow fewer */
+	AT_ONCE = 512 << 10,   /* asked for before the size of the file is known */
+	READDIRS = 2,          /* at first: the second answer says that there is no more */
+	MAX_READDIRS = 16,     /* in a folder that turns out to be large */
+	FOLDERS = 256,         /* listed at the same time */
+	MAX_REQUEST = 16 << 10 /* without data */
+};
+
+#define CALL __attribute__((cleanup(hf_sftp_call_clear))) struct hf_sftp_call
+
+/* ---- one request ---- */
+
+static void
+add_path(struct hf_buf *b, const char *path)
+{
+	hf_sftp_add_string(b, hf_str_bytes(hf_str(path)));
+}
+
+static void
+add_handle(struct hf_buf *b, const struct hf_sftp_handle *handle)
+{
+	hf_sftp_add_string(b, (struct hf_bytes){handle->b, handle->len});
+}
+
+static struct hf_err *
+send(struct hf_sftp *s, struct hf_sftp_call *call, struct hf_buf *b,
+	const struct hf_sftp_how *how)
+{
+	return hf_sftp_send(s, call, b, &(struct hf_sftp_ask){.is_urgent = how->is_urgent});
+}
+
+/* Waits for an answer of that type. */
+static struct hf_err *
+await(struct hf_sftp_call *call, enum hf_sftp_type type, const struct hf_sftp_how *how)
+{
+	HF_TRY(hf_sftp_wait(call, how->within_s));
+	return hf_sftp_result(call, type);
+}
+
+/* Sends the request in `b` and waits for an answer that says no more than that it is done. */
+static struct hf_err *
+do_it(struct hf_sftp *s, struct hf_buf *b, const struct hf_sftp_how *how)
+{
+	CALL call = {.session = NULL};
+
+	HF_TRY(send(s, &call, b, how));
+	return await(&call, HF_SFTP_STATUS, how);
+}
+
+static struct hf_err *
+take_handle(const struct hf_sftp_call *call, struct hf_sftp_handle *out)
+{
+	if (call->bytes.len > sizeof out->b) /* the parser has looked */
+		return hf_err(HF_EFATAL, "a handle of %zu bytes", call->bytes.len);
+	out->len = call->bytes.len;
+	memcpy(out->b, call->bytes.p, out->len);
+	return NULL;
+}
+
+static void
+begin_path(struct hf_buf *b, enum hf_sftp_type type, const char *path)
+{
+	hf_sftp_begin(b, type);
+	add_path(b, path);
+}
+
+static void
+begin_handle(struct hf_buf *b, enum hf_sftp_type type, const struct hf_sftp_handle *handle)
+{
+	hf_sftp_begin(b, type);
+	add_handle(b, handle);
+}
+
+static void
+begin_extended(struct hf_buf *b, const char *name)
+{
+	hf_sftp_begin(b, HF_SFTP_EXTENDED);
+	add_path(b, name);
+}
+
+/* ---- files ---- */
+
+static struct hf_err *
+open_as(struct hf_sftp *s, struct hf_buf *b, const struct hf_sftp_how *how,
+	struct hf_sftp_handle *out)
+{
+	CALL call = {.session = NULL};
+
+	HF_TRY(send(s, &call, b, how));
+	HF_TRY(await(&call, HF_SFTP_HANDLE, how));
+	return take_handle(&call, out);
+}
+
+struct hf_err *
+hf_sftp_open_file(struct hf_sftp *s, const char *path, uint32_t flags, uint32_t mode,
+	const struct hf_sftp_how *how, struct hf_sftp_handle *out)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_OPEN, path);
+	hf_sftp_add_u32(&b, flags);
+	if (flags & HF_SFTP_CREATE)
+		hf_sftp_add_mode(&b, mode);
+	else
+		hf_sftp_add_u32(&b, 0);
+	return open_as(s, &b, how, out);
+}
+
+void
+hf_sftp_drop_file(struct hf_sftp *s, const struct hf_sftp_handle *handle)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_handle(&b, HF_SFTP_CLOSE, handle);
+	hf_sftp_tell(s, &b);
+}
+
+/* Pieces of a file under way, the oldest first. */
+struct ring {
+	struct piece {
+		struct hf_sftp_call call;
+		size_t at, len; /* which part of the whole */
+	} v[PIECES];
+	size_t first, n;
+};
+
+static void
+clear_ring(struct ring *r)
+{
+	for (size_t i = 0; i < PIECES; i++)
+		hf_sftp_call_clear(&r->v[i].call);
+}
+
+#define RING __attribute__((cleanup(clear_ring))) struct ring
+
+static struct piece *
+add_piece(struct ring *r, size_t at, size_t len)
+{
+	struct piece *p = &r->v[(r->first + r->n++) % PIECES];
+
+	p->at = at;
+	p->len = len;
+	return p;
+}
+
+static struct piece *
+oldest(struct ring *r)
+{
+	struct piece *p = &r->v[r->first];
+
+	r->first = (r->first + 1) % PIECES;
+	r->n--;
+	return p;
+}
+
+struct hf_err *
+hf_sftp_write_file(struct hf_sftp *s, const struct hf_sftp_handle *handle, struct hf_bytes data,
+	const struct hf_sftp_how *how)
+{
+	RING ring = {.n = 0};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	size_t at = 0, step = hf_sftp_write_size(s);
+
+	while (at < data.len || ring.n > 0) {
+		if (at < data.len && ring.n < PIECES) {
+			size_t len = data.len - at < step ? data.len - at : step;
+
+			begin_handle(&b, HF_SFTP_WRITE, handle);
+			hf_sftp_add_u64(&b, at);
+			hf_sftp_add_u32(&b, (uint32_t)len);
+			HF_TRY(hf_sftp_send(s, &add_piece(&ring, at, len)->call, &b,
+				&(struct hf_sftp_ask){how->is_urgent, {data.p + at, len}}));
+			at += len;
+		} else {
+			HF_TRY(await(&oldest(&ring)->call, HF_SFTP_STATUS, how));
+		}
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_sftp_finish_file(struct hf_sftp *s, const struct hf_sftp_handle *handle, bool *is_synced,
+	const struct hf_sftp_how *how)
+{
+	CALL sync = {.session = NULL};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	bool can_sync = hf_sftp_extensions(s) & HF_SFTP_HAS_FSYNC;
+	struct hf_err *e = NULL;
+
+	if (can_sync) {
+		begin_extended(&b, "fsync@openssh.com");
+		add_handle(&b, handle);
+		e = send(s, &sync, &b, how);
+	}
+	/* Without waiting: a server deals with the requests to one handle one after the other. */
+	begin_handle(&b, HF_SFTP_CLOSE, handle);
+	if (e == NULL)
+		e = do_it(s, &b, how);
+	if (e == NULL && can_sync)
+		e = await(&sync, HF_SFTP_STATUS, how);
+	if (is_synced != NULL)
+		*is_synced = can_sync && e == NULL;
+	return e;
+}
+
+static struct hf_err *
+ask_piece(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, uint8_t *room,
+	size_t len, const struct hf_sftp_how *how, struct hf_sftp_call *call)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_handle(&b, HF_SFTP_READ, handle);
+	hf_sftp_add_u64(&b, off);
+	hf_sftp_add_u32(&b, (uint32_t)len);
+	call->room = room;
+	call->room_len = len;
+	return send(s, call, &b, how);
+}
+
+/*
+ * Waits for a piece, and asks again for what a server left out of it. *end becomes smaller when
+ * the file ends within the piece.
+ */
+static struct hf_err *
+complete(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, uint8_t *to,
+	struct piece *p, const struct hf_sftp_how *how, size_t *end)
+{
+	size_t got = 0;
+
+	for (;;) {
+		HF_TRY(hf_sftp_wait(&p->call, how->within_s));
+		bool is_end = p->call.type == HF_SFTP_STATUS && p->call.status == HF_SFTP_EOF;
+
+		if (!is_end)
+			HF_TRY(hf_sftp_result(&p->call, HF_SFTP_DATA));
+		if (is_end || p->call.got == 0) {
+			if (p->at + got < *end)
+				*end = p->at + got;
+			return NULL;
+		}
+		got += p->call.got;
+		if (got == p->len || p->at + got >= *end)
+			return NULL;
+		HF_TRY(ask_piece(s, handle, off + p->at + got, to + p->at + got, p->len - got,
+			how, &p->call));
+	}
+}
+
+/* Reads up to `len` bytes from `off` on to `to`; *got < len only at the end of the file. */
+static struct hf_err *
+fetch(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, uint8_t *to,
+	size_t len, const struct hf_sftp_how *how, size_t *got)
+{
+	RING ring = {.n = 0};
+	size_t at = 0, end = len, step = hf_sftp_read_size(s);
+
+	while (at < end || ring.n > 0) {
+		if (at < end && ring.n < PIECES) {
+			size_t n = end - at < step ? end - at : step;
+
+			HF_TRY(ask_piece(s, handle, off + at, to + at, n, how,
+				&add_piece(&ring, at, n)->call));
+			at += n;
+		} else {
+			HF_TRY(complete(s, handle, off, to, oldest(&ring), how, &end));
+		}
+	}
+	*got = end;
+	return NULL;
+}
+
+/* The range that is meant, once the file is known. */
+static struct hf_err *
+check_range(const struct hf_sftp_attrs *attrs, uint64_t off, size_t len, uint64_t *want)
+{
+	if (attrs->has_mode && !S_ISREG(attrs->mode))
+		return hf_err(HF_EFATAL, "not a regular file");
+	if (!attrs->has_size)
+		return hf_err(HF_EFATAL, "the server does not tell the size of files");
+	*want = len == SIZE_MAX && off <= attrs->size ? attrs->size - off : len;
+	if (off > attrs->size || *want > attrs->size - off)
+		return hf_err(HF_ECORRUPT, "the file has only %llu bytes",
+			(unsigned long long)attrs->size);
+	if (*want > SIZE_MAX - 1)
+		return hf_err(HF_EFATAL, "too large");
+	return NULL;
+}
+
+/* Reads from an open file. The beginning is asked for together with the size. */
+static struct hf_err *
+read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, size_t len,
+	const struct hf_sftp_how *how, struct hf_buf *out)
+{
+	CALL stat = {.session = NULL};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	size_t early = out->max - out->len, step = hf_sftp_read_size(s), got = 0, more = 0;
+	uint64_t want;
+
+	if (len == SIZE_MAX && early > step)
+		early = step;
+	if (early > AT_ONCE)
+		early = AT_ONCE;
+	if (early > len)
+		early = len;
+	if (off > INT64_MAX - early) /* no server has files like that */
+		early = 0;
+	HF_TRY(hf_buf_reserve(out, early));
+	begin_handle(&b, HF_SFTP_FSTAT, handle);
+	HF_TRY(send(s, &stat, &b, how));
+	HF_TRY(fetch(s, handle, off, out->p + out->len, early, how, &got));
+	HF_TRY(await(&stat, HF_SFTP_ATTRS, how));
+	HF_TRY(check_range(&stat.attrs, off, len, &want));
+	if (got > want) /* it has grown since */
+		got = (size_t)want;
+	out->len += got;
+	HF_TRY(hf_buf_reserve(out, (size_t)want - got));
+	if (got == early || got == want)
+		HF_TRY(fetch(s, handle, off + got, out->p + out->len, (size_t)want - got, how,
+			&more));
+	out->len += more;
+	if (got + more < want)
+		return hf_err(HF_ECORRUPT, "the file became shorter");
+	return NULL;
+}
+
+struct hf_err *
+hf_sftp_read_file(struct hf_sftp *s, const char *path, uint64_t off, size_t len,
+	const struct hf_sftp_how *how, struct hf_buf *out)
+{
+	struct hf_sftp_handle handle;
+	size_t before = out->len;
+
+	HF_TRY(hf_sftp_open_file(s, path, HF_SFTP_FOR_READ, 0, how, &handle));
+	struct hf_err *e = read_range(s, &handle, off, len, how, out);
+	hf_sftp_drop_file(s, &handle);
+	if (e != NULL)
+		out->len = before;
+	return e;
+}
+
+/* ---- names ---- */
+
+struct hf_err *
+hf_sftp_stat(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_attrs *out)
+{
+	CALL call = {.session = NULL};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_STAT, path);
+	HF_TRY(send(s, &call, &b, how));
+	HF_TRY(await(&call, HF_SFTP_ATTRS, how));
+	*out = call.attrs;
+	return NULL;
+}
+
+struct hf_err *
+hf_sftp_chmod(struct hf_sftp *s, const char *path, uint32_t mode, const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_SETSTAT, path);
+	hf_sftp_add_mode(&b, mode);
+	return do_it(s, &b, how);
+}
+
+void
+hf_sftp_chmod_later(struct hf_sftp *s, const char *path, uint32_t mode)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_SETSTAT, path);
+	hf_sftp_add_mode(&b, mode);
+	hf_sftp_tell(s, &b);
+}
+
+struct hf_err *
+hf_sftp_remove(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_REMOVE, path);
+	return do_it(s, &b, how);
+}
+
+struct hf_err *
+hf_sftp_sync_folder(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how)
+{
+	struct hf_sftp_handle handle;
+
+	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_FSYNC))
+		return NULL;
+	/* OpenSSH opens a folder like a file, for reading. A server that does not cannot sync it. */
+	struct hf_err *e = hf_sftp_open_file(s, path, HF_SFTP_FOR_READ, 0, how, &handle);
+	if (e == NULL)
+		e = hf_sftp_finish_file(s, &handle, NULL, how);
+	if (e != NULL && hf_sftp_is_alive(s)) {
+		hf_err_free(e);
+		e = NULL;
+	}
+	return e;
+}
+
+static struct hf_err *
+rename_plainly(
+	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_RENAME, from);
+	add_path(&b, to);
+	return do_it(s, &b, how);
+}
+
+static struct hf_err *
+rename_over(struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+{
+	hf_autofree char *aside = NULL;
+	struct hf_sftp_attrs attrs;
+	struct hf_err *e = rename_plainly(s, from, to, how);
+
+	if (e == NULL || (hf_err_code(e) != HF_EIO && hf_err_code(e) != HF_EEXISTS))
+		return e;
+	/* "Failure" may mean that the new name is taken, and may mean anything else. */
+	hf_autoptr(hf_err) none = hf_sftp_stat(s, to, how, &attrs);
+	if (none != NULL)
+		return e;
+	if (asprintf(&aside, "%s-old", from) < 0)
+		abort();
+	hf_err_free(e);
+	HF_TRY(rename_plainly(s, to, aside, how));
+	e = rename_plainly(s, from, to, how);
+	/* Whatever happens to these two requests, the old file is not lost. */
+	hf_autoptr(hf_err) after =
+		e == NULL ? hf_sftp_remove(s, aside, how) : rename_plainly(s, aside, to, how);
+	return e;
+}
+
+struct hf_err *
+hf_sftp_rename(
+	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME))
+		return rename_over(s, from, to, how);
+	begin_extended(&b, "posix-rename@openssh.com");
+	add_path(&b, from);
+	add_path(&b, to);
+	return do_it(s, &b, how);
+}
+
+struct hf_err *
+hf_sftp_space(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_space *out)
+{
+	CALL call = {.session = NULL};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_STATVFS))
+		return hf_err(HF_ENOTFOUND, "the server does not tell how much space is left");
+	begin_extended(&b, "statvfs@openssh.com");
+	add_path(&b, path);
+	HF_TRY(send(s, &call, &b, how));
+	HF_TRY(await(&call, HF_SFTP_EXTENDED_REPLY, how));
+	if (!hf_sftp_parse_space(hf_buf_bytes(&call.bytes), out))
+		return hf_err(HF_ENOTFOUND, "the server's answer about space makes no sense");
+	return NULL;
+}
+
+/* ---- folders ---- */
+
+/* A folder was not made; NULL if that is because it is there. Takes `e`. */
+static struct hf_err *
+is_there(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how, struct hf_err *e)
+{
+	struct hf_sftp_attrs attrs;
+
+	if (hf_err_code(e) == HF_ENOTFOUND)
+		return e;
+	hf_autoptr(hf_err) none = hf_sftp_stat(s, path, how, &attrs);
+	if (none != NULL || (attrs.has_mode && !S_ISDIR(attrs.mode)))
+		return e;
+	hf_err_free(e);
+	return NULL;
+}
+
+static struct hf_err *
+send_mkdir(struct hf_sftp *s, const char *path, uint32_t mode, const struct hf_sftp_how *how,
+	struct hf_sftp_call *call)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_MKDIR, path);
+	hf_sftp_add_mode(&b, mode);
+	return send(s, call, &b, how);
+}
+
+static struct hf_err *
+make_all(struct hf_sftp *s, const char *const *folders, size_t n, uint32_t mode,
+	const struct hf_sftp_how *how, struct hf_sftp_call *calls, size_t *bad)
+{
+	for (*bad = 0; *bad < n; ++*bad)
+		HF_TRY(send_mkdir(s, folders[*bad], mode, how, &calls[*bad]));
+	for (*bad = 0; *bad < n; ++*bad) {
+		struct hf_err *e = await(&calls[*bad], HF_SFTP_STATUS, how);
+
+		/* What a group may do is more than the umask of some servers leaves. */
+		if (e == NULL && (mode & 077) != 0)
+			hf_sftp_chmod_later(s, folders[*bad], mode);
+		if (e != NULL)
+			HF_TRY(is_there(s, folders[*bad], how, e));
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_sftp_mkdirs(struct hf_sftp *s, const char *const *folders, size_t n, uint32_t mode,
+	const struct hf_sftp_how *how, size_t *bad)
+{
+	hf_autofree struct hf_sftp_call *calls = hf_alloc_(n + 1, sizeof *calls);
+	struct hf_err *e = make_all(s, folders, n, mode, how, calls, bad);
+
+	for (size_t i = 0; i < n; i++)
+		hf_sftp_call_clear(&calls[i]);
+	return e;
+}
+
+/* One of the folders that are being listed. */
+struct folder {
+	const char *path;
+	size_t index;
+	bool is_open;
+	struct hf_sftp_handle handle;
+	struct hf_sftp_call calls[MAX_READDIRS]; /* [0] also opens it */
+	size_t first, n;                         /* of those that are under way */
+};
+
+struct listing {
+	struct hf_sftp *s;
+	const struct hf_sftp_how *how;
+	hf_sftp_entry_fn *fn;
+	void *arg;
+};
+
+static struct hf_err *
+start_folder(struct listing *l, struct folder *f)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_path(&b, HF_SFTP_OPENDIR, f->path);
+	return send(l->s, &f->calls[0], &b, l->how);
+}
+
+static struct hf_err *
+ask_names(struct listing *l, struct folder *f)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	begin_handle(&b, HF_SFTP_READDIR, &f->handle);
+	HF_TRY(send(l->s, &f->calls[(f->first + f->n) % MAX_READDIRS], &b, l->how));
+	f->n++;
+	return NULL;
+}
+
+static struct hf_err *
+enter_folder(struct listing *l, struct folder *f)
+{
+	struct hf_err *e = await(&f->calls[0], HF_SFTP_HANDLE, l->how);
+
+	if (e != NULL)
+		return hf_err_ignore(e, HF_ENOTFOUND);
+	HF_TRY(take_handle(&f->calls[0], &f->handle));
+	f->is_open = true;
+	for (size_t i = 0; i < READDIRS; i++)
+		HF_TRY(ask_names(l, f));
+	return NULL;
+}
+
+static struct hf_err *
+deliver(struct listing *l, const struct folder *f, const struct hf_sftp_call *call)
+{
+	struct hf_bytes names = hf_buf_bytes(&call->bytes);
+	struct hf_sftp_attrs attrs;
+	struct hf_str name;
+
+	while (hf_sftp_next_name(&names, &name, &attrs)) {
+		if (hf_str_is(name, ".") || hf_str_is(name, ".."))
+			continue;
+		HF_TRY(l->fn(l->arg, f->index, name, &attrs));
+	}
+	return NULL;
+}
+
+static struct hf_err *
+finish_folder(struct listing *l, struct folder *f)
+{
+	size_t depth = READDIRS;
+
+	while (f->is_open) {
+		struct hf_sftp_call *call = &f->calls[f->first];
+
+		HF_TRY(hf_sftp_wait(call, l->how->within_s));
+		f->first = (f->first + 1) % MAX_READDIRS;
+		f->n--;
+		if (call->type == HF_SFTP_STATUS && call->status == HF_SFTP_EOF)
+			break;
+		HF_TRY(hf_sftp_result(call, HF_SFTP_NAME));
+		HF_TRY(deliver(l, f, call));
+		if (depth < MAX_READDIRS)
+			depth *= 2;
+		while (f->n < depth)
+			HF_TRY(ask_names(l, f));
+	}
+	return NULL;
+}
+
+static void
+leave_folder(struct listing *l, struct folder *f)
+{
+	if (f->is_open)
+		hf_sftp_drop_file(l->s, &f->handle);
+	f->is_open = false;
+	for (size_t i = 0; i < MAX_READDIRS; i++)
+		hf_sftp_call_clear(&f->calls[i]);
+}
+
+static struct hf_err *
+list_folder(struct listing *l, struct folder *f)
+{
+	struct hf_err *e = finish_folder(l, f);
+
+	leave_folder(l, f);
+	return e;
+}
+
+typedef struct hf_err *step_fn(struct listing *l, struct folder *f);
+
+/* The same step for all of them before the next one: that is what makes it fast. */
+static struct hf_err *
+list_batch(struct listing *l, struct folder *v, size_t n, size_t *bad)
+{
+	static step_fn *const steps[] = {start_folder, enter_folder, list_folder};
+	struct hf_err *e = NULL;
+
+	for (size_t step = 0; step < 3; step++)
+		for (size_t i = 0; i < n && e == NULL; i++) {
+			*bad = v[i].index;
+			e = steps[step](l, &v[i]);
+		}
+	for (size_t i = 0; i < n; i++)
+		leave_folder(l, &v[i]);
+	return e;
+}
+
+struct hf_err *
+hf_sftp_list(struct hf_sftp *s, const char *const *folders, size_t n,
+	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *bad)
+{
+	struct listing l = {.s = s, .how = how, .fn = fn, .arg = arg};
+	size_t step = hf_sftp_handles(s) < FOLDERS ? hf_sftp_handles(s) : FOLDERS;
+	struct hf_err *e = NULL;
+
+	for (size_t at = 0; at < n && e == NULL; at += step) {
+		size_t len = n - at < step ? n - at : step;
+		hf_autofree struct folder *v = hf_alloc_(len, sizeof *v);
+
+		for (size_t i = 0; i < len; i++) {
+			v[i].path = folders[at + i];
+			v[i].index = at + i;
+		}
+		e = list_batch(&l, v, len, bad);
+	}
+	return e;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What one does with files on an SFTP server, each a function that waits until it is done. Data go
+ * in pieces, as many at a time as the session's window holds.
+ *
+ * Errors are those of hf_sftp_send(), hf_sftp_wait() and hf_sftp_result(), without the path.
+ */
+#ifndef HF_NET_SFTP_FILE_H
+#define HF_NET_SFTP_FILE_H
+
+#include "net/sftp.h"
+
+/* How an operation is carried out. */
+struct hf_sftp_how {
+	bool is_urgent;  /* waits for no data of others */
+	double within_s; /* for the requests of the operation, each; 0: stuck_s */
+};
+
+/* A file or folder that is open there. */
+struct hf_sftp_handle {
+	size_t len;
+	uint8_t b[HF_SFTP_MAX_HANDLE];
+};
+
+struct hf_err *hf_sftp_open_file(struct hf_sftp *s, const char *path, uint32_t flags,
+	uint32_t mode, const struct hf_sftp_how *how, struct hf_sftp_handle *out) HF_MUST;
+
+/* Closes it without waiting: for what was only read. */
+void hf_sftp_drop_file(struct hf_sftp *s, const struct hf_sftp_handle *handle);
+
+/* Writes all of `data` from byte 0 on. */
+struct hf_err *hf_sftp_write_file(struct hf_sftp *s, const struct hf_sftp_handle *handle,
+	struct hf_bytes data, const struct hf_sftp_how *how) HF_MUST;
+
+/*
+ * Sees to it that what was written is on disk, if the server has the extension, and closes the
+ * handle in any case. *is_synced (may be NULL) is whether the server did.
+ */
+struct hf_err *hf_sftp_finish_file(struct hf_sftp *s, const struct hf_sftp_handle *handle,
+	bool *is_synced, const struct hf_sftp_how *how) HF_MUST;
+
+/*
+ * Appends `len` bytes from byte `off` on of the file at `path`; SIZE_MAX: up to its end. As
+ * hf_store_get(): HF_ECORRUPT when the file is too short, HF_EFATAL when it is no file.
+ */
+struct hf_err *hf_sftp_read_file(struct hf_sftp *s, const char *path, uint64_t off, size_t len,
+	const struct hf_sftp_how *how, struct hf_buf *out) HF_MUST;
+
+/* Follows links. */
+struct hf_err *hf_sftp_stat(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_attrs *out) HF_MUST;
+
+struct hf_err *hf_sftp_chmod(struct hf_sftp *s, const char *path, uint32_t mode,
+	const struct hf_sftp_how *how) HF_MUST;
+/* Without waiting, whatever comes of it. */
+void hf_sftp_chmod_later(struct hf_sftp *s, const char *path, uint32_t mode);
+
+struct hf_err *hf_sftp_remove(
+	struct hf_sftp *s, const char *path, const struct hf_sftp_how *how) HF_MUST;
+
+/* Makes the names in a folder survive a power cut, where the server is able to. */
+struct hf_err *hf_sftp_sync_folder(
+	struct hf_sftp *s, const char *path, const struct hf_sftp_how *how) HF_MUST;
+
+/*
+ * Gives `from` the name `to`, in place of what has it. In one step where the server has
+ * posix-rename@openssh.com. Elsewhere the old file is moved aside first, and back if that was in
+ * vain: for a moment there is none of that name.
+ */
+struct hf_err *hf_sftp_rename(struct hf_sftp *s, const char *from, const char *to,
+	const struct hf_sftp_how *how) HF_MUST;
+
+/* How much fits where `path` is. HF_ENOTFOUND: the server does not say. */
+struct hf_err *hf_sftp_space(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_space *out) HF_MUST;
+
+/*
+ * Lists `n` folders, as many of them at a time as the server allows: calls fn(arg, index of the
+ * folder, name, attributes) for all that is in them but "." and "..", in any order. A missing
+ * folder is an empty one. An error from `fn` ends the listing and is returned as it is. *bad is
+ * the folder that another error is about.
+ */
+typedef struct hf_err *hf_sftp_entry_fn(
+	void *arg, size_t folder, struct hf_str name, const struct hf_sftp_attrs *attrs);
+struct hf_err *hf_sftp_list(struct hf_sftp *s, const char *const *folders, size_t n,
+	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *bad) HF_MUST;
+
+/* Makes `n` folders that do not depend on each other, all at once. Those that exist are fine. */
+struct hf_err *hf_sftp_mkdirs(struct hf_sftp *s, const char *const *folders, size_t n,
+	uint32_t mode, const struct hf_sftp_how *how, size_t *bad) HF_MUST;
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sessions of an SFTP store: one that is always there, and others for the data of packs.
+ *
+ * The first one, the main session, is opened with the store and may ask for a password. All that is
+ * small goes through it: locks above all, which therefore never wait behind data, whatever the line
+ * is like. When data begin to flow, more sessions are opened beside it, in the background and
+ * without a terminal: `ssh` does that without asking as soon as there is a key, an agent or a shared
+ * connection. Until they are there, and for good where they cannot be had, data take the main
+ * session, too, of which they may fill only a part (MAIN_WINDOW).
+ *
+ * A session that has ended is replaced at the next call that wants it.
+ */
+#ifndef HF_STORE_SFTP_POOL_H
+#define HF_STORE_SFTP_POOL_H
+
+#include "base/stop.h"
+#include "base/strings.h"
+#include "net/sftp.h"
+
+struct hf_sftp_pool;
+
+struct hf_sftp_pool_setup {
+	const struct hf_strings *command; /* copied */
+	unsigned more;                    /* sessions for data beside the main one */
+	double stuck_s;
+	struct hf_stop *stop; /* ends connecting; or NULL */
+	void (*say)(void *arg, const char *line);
+	void *arg;
+};
+
+/* Opens the main session. Fails as hf_sftp_open(). */
+struct hf_err *hf_sftp_pool_open(
+	const struct hf_sftp_pool_setup *setup, struct hf_sftp_pool **out) HF_MUST;
+void hf_sftp_pool_free(struct hf_sftp_pool *p); /* NULL is fine */
+HF_AUTOPTR(hf_sftp_pool)
+
+/* A session that is in use; hf_sftp_use_clear() gives it back. */
+struct hf_sftp_use {
+	struct hf_sftp *session;
+	struct hf_sftp_pool *pool;
+	struct hf_sftp_member *member;
+};
+void hf_sftp_use_clear(struct hf_sftp_use *u);
+
+/* The main session. HF_EIO: it had ended and there is no new one. */
+struct hf_err *hf_sftp_pool_main(struct hf_sftp_pool *p, struct hf_sftp_use *out) HF_MUST;
+
+/* A session for `size` bytes of data. Likewise. */
+struct hf_err *hf_sftp_pool_data(
+	struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out) HF_MUST;
+
+#endif
