@@ -419,25 +419,17 @@ rename_plainly(
 	return do_it(s, &b, how);
 }
 
-static struct hf_err *
-rename_over(struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+struct hf_err *
+hf_sftp_rename_over(
+	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
 {
 	hf_autofree char *aside = NULL;
-	struct hf_sftp_attrs attrs;
-	struct hf_err *e = rename_plainly(s, from, to, how);
 
-	if (e == NULL || (hf_err_code(e) != HF_EIO && hf_err_code(e) != HF_EEXISTS))
-		return e;
-	/* "Failure" may mean that the new name is taken, and may mean anything else. */
-	hf_autoptr(hf_err) none = hf_sftp_stat(s, to, how, &attrs);
-	if (none != NULL)
-		return e;
 	if (asprintf(&aside, "%s-old", from) < 0)
 		abort();
-	hf_err_free(e);
-	HF_TRY(rename_plainly(s, to, aside, how));
-	e = rename_plainly(s, from, to, how);
-	/* Whatever happens to these two requests, the old file is not lost. */
+	HF_TRY(hf_err_ignore(rename_plainly(s, to, aside, how), HF_ENOTFOUND));
+	struct hf_err *e = rename_plainly(s, from, to, how);
+	/* Whatever becomes of these requests, the old file is not lost. */
 	hf_autoptr(hf_err) after =
 		e == NULL ? hf_sftp_remove(s, aside, how) : rename_plainly(s, aside, to, how);
 	return e;
@@ -448,13 +440,23 @@ hf_sftp_rename(
 	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
 {
 	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	struct hf_sftp_attrs attrs;
 
-	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME))
-		return rename_over(s, from, to, how);
-	begin_extended(&b, "posix-rename@openssh.com");
-	add_path(&b, from);
-	add_path(&b, to);
-	return do_it(s, &b, how);
+	if (hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME) {
+		begin_extended(&b, "posix-rename@openssh.com");
+		add_path(&b, from);
+		add_path(&b, to);
+		return do_it(s, &b, how);
+	}
+	struct hf_err *e = rename_plainly(s, from, to, how);
+	if (e == NULL || hf_err_code(e) != HF_EIO)
+		return e;
+	/* "Failure" may mean that the new name is taken, and may mean anything else. */
+	hf_autoptr(hf_err) none = hf_sftp_stat(s, to, how, &attrs);
+	if (none != NULL)
+		return e;
+	hf_err_free(e);
+	return hf_err(HF_EEXISTS, "there is a file of that name");
 }
 
 struct hf_err *

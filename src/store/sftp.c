@@ -318,13 +318,46 @@ fill_temp(struct hf_sftp *session, const char *path, struct hf_bytes data, bool 
 	return hf_err_in(hf_sftp_finish_file(session, &handle, NULL, how), "syncing");
 }
 
-/* Gives the finished file its name. */
+/* Whether the file is there already with that content. */
+static bool
+is_the_same(struct hf_sftp *session, const char *path, struct hf_bytes data)
+{
+	hf_auto(hf_buf) found = HF_BUF_SPOOL(data.len);
+	hf_autoptr(hf_err) e = hf_sftp_read_file(session, path, 0, SIZE_MAX, &at_once, &found);
+
+	return e == NULL && found.len == data.len &&
+	       (data.len == 0 || memcmp(found.p, data.p, data.len) == 0);
+}
+
+/*
+ * Gives the finished file its name, for which the gate is asked: writing may have taken minutes.
+ * Where a file cannot be replaced in one step, one that is whole is left alone: names stand for
+ * contents, so that this is what comes of it when two write the same.
+ */
 static struct hf_err *
-publish(struct hf_sftp *session, const char *temp, const char *path, bool shared)
+rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
+	struct hf_bytes data, const char *temp, const char *path)
+{
+	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	struct hf_err *e = hf_sftp_rename(session, temp, path, &in_time);
+	if (e == NULL || hf_err_code(e) != HF_EEXISTS)
+		return hf_err_in(e, "renaming");
+	hf_err_free(e);
+	if (is_the_same(session, path, data)) {
+		remove_temp(s, session, temp);
+		return NULL;
+	}
+	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	return hf_err_in(
+		hf_sftp_rename_over(session, temp, path, &in_time), "replacing the old file");
+}
+
+/* After the rename: what makes it last. */
+static struct hf_err *
+settle(struct hf_sftp *session, const char *path, bool shared)
 {
 	hf_autofree char *folder = folder_of(path);
 
-	HF_TRY(hf_err_in(hf_sftp_rename(session, temp, path, &in_time), "renaming"));
 	/* Only now: some servers do not rename what is read-only. Not all of them know modes. */
 	hf_sftp_chmod_later(session, path, shared ? 0440 : 0400);
 	return hf_err_in(hf_sftp_sync_folder(session, folder, &at_once), "syncing its folder");
@@ -345,11 +378,10 @@ put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const c
 	e = explain_failure(use.session, path, data.len, e);
 	if (e == NULL)
 		e = hf_sftp_pool_main(s->pool, &last);
-	/* Writing may have taken minutes. */
 	if (e == NULL)
-		e = hf_store_pass(&s->store, name, false, data.len);
+		e = rename_temp(s, last.session, name, data, temp, path);
 	if (e == NULL)
-		e = publish(last.session, temp, path, shared);
+		e = settle(last.session, path, shared);
 	if (e != NULL && temp != NULL) /* no longer there if the rename was done */
 		remove_temp(s, last.session != NULL ? last.session : use.session, temp);
 	return e;

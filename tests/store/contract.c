@@ -546,7 +546,7 @@ put_the_same(void *arg)
 CONTRACT(threads_may_put_the_same_file)
 {
 	struct crowd c = {.s = s};
-	hf_autoptr(hf_group) g = hf_group_new(NULL, NULL);
+	hf_autoptr(hf_group) g = hf_group_new(stop_looking, &c);
 
 	for (int i = 0; i < WRITERS; i++)
 		REQUIRE_OK(hf_group_go(g, "same", put_the_same, &c));
