@@ -235,8 +235,8 @@ TEST(server_dies_while_a_file_is_written)
 
 TEST(answer_to_a_rename_is_lost)
 {
-	/* The extended requests: limits, two folders synced; of the put: fsync, rename. */
-	hf_autoptr(hf_store) s = open_with("lost@5:200", 0);
+	/* The extended requests: limits, three folders synced; of the put: fsync, rename. */
+	hf_autoptr(hf_store) s = open_with("lost@6:200", 0);
 
 	REQUIRE_OK(hf_store_create(s));
 	CHECK_ERR_TEXT(put(s, &pack, 100000), HF_EIO, "renaming");
