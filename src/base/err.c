@@ -8,11 +8,12 @@
 
 struct hf_err {
 	enum hf_code code;
+	double wait_s;
 	char *text;
 };
 
 static char no_memory_text[] = "out of memory";
-static struct hf_err no_memory = {HF_EFATAL, no_memory_text};
+static struct hf_err no_memory = {HF_EFATAL, 0, no_memory_text};
 
 __attribute__((format(printf, 3, 0))) static struct hf_err *
 make(enum hf_code code, const char *tail, const char *fmt, va_list ap)
@@ -26,6 +27,7 @@ make(enum hf_code code, const char *tail, const char *fmt, va_list ap)
 		return &no_memory;
 	}
 	e->code = code;
+	e->wait_s = 0;
 	return e;
 }
 
@@ -88,6 +90,7 @@ hf_err_in(struct hf_err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	struct hf_err *outer = make(e->code, e->text, fmt, ap);
 	va_end(ap);
+	outer = hf_err_later(outer, e->wait_s);
 	hf_err_free(e);
 	return outer;
 }
@@ -99,6 +102,20 @@ hf_err_ignore(struct hf_err *e, enum hf_code code)
 		return e;
 	hf_err_free(e);
 	return NULL;
+}
+
+struct hf_err *
+hf_err_later(struct hf_err *e, double seconds)
+{
+	if (e != NULL && e != &no_memory)
+		e->wait_s = seconds;
+	return e;
+}
+
+double
+hf_err_wait(const struct hf_err *e)
+{
+	return e->wait_s;
 }
 
 enum hf_code

@@ -52,6 +52,13 @@ struct hf_err *hf_err_in(struct hf_err *e, const char *fmt, ...)
 /* Frees `e` and returns NULL if its code is `code`, else returns it as it is. */
 struct hf_err *hf_err_ignore(struct hf_err *e, enum hf_code code) HF_MUST;
 
+/*
+ * Says how many seconds the other side wants to be left alone before another try (Retry-After);
+ * returns `e`. And what was said, 0 if nothing; `e` may not be NULL there.
+ */
+struct hf_err *hf_err_later(struct hf_err *e, double seconds) HF_MUST;
+double hf_err_wait(const struct hf_err *e);
+
 enum hf_code hf_err_code(const struct hf_err *e); /* `e` may not be NULL */
 const char *hf_err_text(const struct hf_err *e);  /* one line, no newline; dies with `e` */
 void hf_err_free(struct hf_err *e);               /* NULL is fine */

@@ -48,10 +48,10 @@ run(void *arg)
 	if (is_first)
 		g->first = e;
 	pthread_mutex_unlock(&g->lock);
-	if (is_first)
-		g->stop(g->arg);
-	else
+	if (!is_first)
 		hf_err_free(e);
+	else if (g->stop != NULL)
+		g->stop(g->arg);
 	return NULL;
 }
 

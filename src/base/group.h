@@ -10,7 +10,7 @@
 
 struct hf_group;
 
-/* `stop(arg)` runs once, on the first failure, on the thread that failed. */
+/* `stop(arg)` runs once, on the first failure, on the thread that failed; NULL does nothing. */
 struct hf_group *hf_group_new(void (*stop)(void *arg), void *arg);
 /* Joins all threads, drops an error nobody asked for. */
 void hf_group_free(struct hf_group *g);

@@ -37,5 +37,7 @@ hf_pace_take(struct hf_pace *p, size_t bytes)
 struct hf_err *
 hf_pace_wait(struct hf_pace *p, size_t bytes, struct hf_stop *stop)
 {
-	return p != NULL ? hf_stop_wait(stop, hf_pace_take(p, bytes)) : NULL;
+	double wait = hf_pace_take(p, bytes);
+
+	return wait > 0 ? hf_stop_wait(stop, wait) : NULL;
 }

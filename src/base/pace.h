@@ -29,7 +29,7 @@ void hf_pace_clear(struct hf_pace *p);
 /* Takes `bytes`; returns the seconds to wait from now on, 0 if none. NULL is no limit. */
 double hf_pace_take(struct hf_pace *p, size_t bytes);
 
-/* Takes and waits. HF_ECANCELED: `stop`, which may be NULL, is set. */
+/* Takes and waits. HF_ECANCELED: `stop`, which may be NULL, has cut the wait short. */
 struct hf_err *hf_pace_wait(struct hf_pace *p, size_t bytes, struct hf_stop *stop) HF_MUST;
 
 #endif

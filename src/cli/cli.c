@@ -147,16 +147,6 @@ reset_global(struct hf_cli *cli)
 	hf_opt_defaults(&cli->global_opts);
 }
 
-/* Options that are understood but change nothing yet. */
-static void
-warn_without_effect(struct hf_cli *cli)
-{
-	if (cli->global.limit_upload > 0 || cli->global.limit_download > 0)
-		hf_say_err(cli->out,
-			"Warning: --limit-upload and --limit-download have no effect "
-			"in this version");
-}
-
 static struct hf_err *
 set_levels(struct hf_cli *cli)
 {
@@ -219,7 +209,6 @@ run(struct hf_cli *cli, int argc, char **argv)
 			args.v[args.len] = words.v[n_words + args.len];
 			args.len++;
 		}
-		warn_without_effect(cli);
 		e = cli->command->run(cli, opts, &args);
 		if (e == NULL && cli->is_lock_lost)
 			e = hf_err(HF_ELOST, "the lock on the repository was lost while the "

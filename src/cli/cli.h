@@ -7,6 +7,7 @@
 #ifndef HF_CLI_CLI_H
 #define HF_CLI_CLI_H
 
+#include "base/pace.h"
 #include "cli/env.h"
 #include "cli/opt.h"
 #include "cli/out.h"
@@ -70,6 +71,8 @@ struct hf_cli {
 	struct hf_out *out;
 	struct hf_signals *signals; /* NULL: the command is_single */
 	struct hf_stop stop;
+	struct hf_pace upload, download; /* shared by all stores; used where there is a rate */
+	int trace_fd; /* of `-o trace.file`, opened with the first store; 0: not yet */
 	/* Set by a command that worked but not wholly: the exit code is 3 and this is said. */
 	const char *warning;
 	/* The lock was lost and what was done under it has not been validated: exit code 13. */

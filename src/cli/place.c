@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/place.h"
 
-#include <ctype.h>
-
 #include "cli/words.h"
-#include "store/open.h"
 
 enum { MAX_LOCATION = 64 << 10, TRIES = 3 };
 
@@ -113,81 +110,6 @@ hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place)
 	       hf_env_secret(cli->env, p->env) != NULL;
 }
 
-char *
-hf_option_split(char *s)
-{
-	char *equals = strchr(s, '=');
-	struct hf_str key, value;
-
-	if (equals == NULL)
-		return s + strlen(s);
-	key = hf_text_trim((struct hf_str){s, (size_t)(equals - s)});
-	value = hf_text_trim(hf_str(equals + 1));
-	memmove(s, key.p, key.len);
-	s[key.len] = '\0';
-	for (char *c = s; *c != '\0'; c++)
-		*c = (char)tolower((unsigned char)*c);
-	memmove(equals + 1, value.p, value.len);
-	equals[1 + value.len] = '\0';
-	return equals + 1;
-}
-
-static const char *
-get_env(void *arg, const char *name)
-{
-	struct hf_cli *cli = arg;
-
-	return hf_env_find(cli->env, name);
-}
-
-static void
-say_line(void *arg, const char *line)
-{
-	struct hf_cli *cli = arg;
-
-	hf_say_err(cli->out, "%s", line);
-}
-
-struct hf_err *
-hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
-{
-	const struct hf_global *g = &cli->global;
-	const struct hf_strings *given = &g->options;
-	hf_auto(hf_strings) copies = {0};
-	hf_autofree struct hf_option *options = hf_alloc_(given->len + 1, sizeof *options);
-
-	for (size_t i = 0; i < given->len; i++) {
-		hf_strings_add(&copies, given->v[i]);
-		options[i].value = hf_option_split(copies.v[i]);
-		options[i].key = copies.v[i];
-		if (*options[i].key == '\0')
-			return hf_err(HF_EINVAL, "empty key is not a valid option");
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(options[k].key, options[i].key) == 0 &&
-				strcmp(options[k].value, options[i].value) != 0)
-				return hf_err(HF_EINVAL, "key \"%s\" present more than once",
-					options[i].key);
-	}
-	return hf_store_open(location,
-		&(struct hf_open){
-			.options = options,
-			.n_options = given->len,
-			.env = get_env,
-			.env_arg = cli,
-			.cacerts = (const char *const *)g->cacert.v,
-			.n_cacerts = g->cacert.len,
-			.tls_client_cert =
-				is_set(g->tls_client_cert) ? g->tls_client_cert : NULL,
-			.insecure_tls = g->insecure_tls,
-			.user_agent = is_set(g->http_user_agent) ? g->http_user_agent : NULL,
-			.stuck_s = g->stuck_request_timeout_s,
-			.stop = &cli->stop,
-			.say = say_line,
-			.say_arg = cli,
-		},
-		out);
-}
-
 struct hf_repo_options
 hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
 {
@@ -227,20 +149,31 @@ hf_place_look(struct hf_cli *cli, const char *location)
 	return look_for_config(store);
 }
 
+/* Opens the repository in *store, or at `location` if that is NULL; *store is NULL afterwards. */
+static struct hf_err *
+open_repo(struct hf_cli *cli, const struct hf_place *place, const char *location,
+	struct hf_store **store, const struct hf_secret *password, struct hf_repo **out)
+{
+	struct hf_repo_options options = hf_place_options(cli, place);
+
+	if (*store == NULL)
+		HF_TRY(hf_place_store(cli, location, store));
+	return hf_repo_open(hf_steal(*store), password, &options, out);
+}
+
 struct hf_err *
 hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	const struct hf_secret *password, struct hf_repo **out)
 {
-	struct hf_repo_options options = hf_place_options(cli, place);
-	struct hf_store *store;
+	struct hf_store *store = NULL;
 
-	HF_TRY(hf_place_store(cli, location, &store));
-	return hf_repo_open(store, password, &options, out);
+	return open_repo(cli, place, location, &store, password, out);
 }
 
+/* `store` is where it has been looked for the repository; a wrong password costs it. */
 static struct hf_err *
 unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
-	struct hf_repo **out)
+	struct hf_store **store, struct hf_repo **out)
 {
 	hf_auto(hf_secret) password = {0};
 	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
@@ -248,12 +181,12 @@ unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 
 	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));
 	if (has)
-		return hf_place_unlock(cli, place, location, &password, out);
+		return open_repo(cli, place, location, store, &password, out);
 	for (;;) {
 		struct hf_err *e = hf_password_ask(cli, place->prompt, &password);
 
 		if (e == NULL)
-			e = hf_place_unlock(cli, place, location, &password, out);
+			e = open_repo(cli, place, location, store, &password, out);
 		if (e == NULL || --tries == 0 ||
 			(hf_err_code(e) != HF_EAUTH && hf_err_code(e) != HF_EINVAL))
 			return e;
@@ -277,11 +210,13 @@ struct hf_err *
 hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo **out)
 {
 	hf_autofree char *location = NULL;
+	hf_autoptr(hf_store) store = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
 
 	HF_TRY(hf_place_location(place, &location));
-	HF_TRY(hf_place_look(cli, location));
-	HF_TRY(unlock(cli, place, location, &repo));
+	HF_TRY(hf_place_store(cli, location, &store));
+	HF_TRY(look_for_config(store));
+	HF_TRY(unlock(cli, place, location, &store, &repo));
 	say_opened(cli, repo);
 	*out = hf_steal(repo);
 	return NULL;

@@ -8,6 +8,13 @@
 
 #include "store/open.h"
 
+/*
+ * A request about a lock is over after so many seconds, however it ends: the lease counts on it
+ * (T_try in locking-design). Other requests are given up when nothing has moved for hf_open's
+ * stuck_s, so that every call ends by itself.
+ */
+#define HF_LOCK_CALL_S 45.0
+
 struct hf_backend {
 	const char *scheme; /* "sftp": places begin with "sftp:", options with "sftp." */
 	const char *const *options; /* "command", "args", NULL; besides "connections" */
@@ -23,7 +30,7 @@ struct hf_backend {
 	 * `place` is what follows the scheme and its colon. The store's url has no password
 	 * (hf_place_shown()). `connections` is what the store declares, and what a pool of
 	 * connections is dimensioned by: no more data calls are made at once, but calls about
-	 * HF_LOCK come in addition and must not wait for data.
+	 * HF_LOCK come in addition, must not wait for data, and are over within HF_LOCK_CALL_S.
 	 */
 	struct hf_err *(*open)(const char *place, const struct hf_open *o, unsigned connections,
 		struct hf_store **out);

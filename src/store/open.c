@@ -5,10 +5,15 @@
 
 #include "store/backend.h"
 #include "store/fault.h"
+#include "store/limit.h"
 #include "store/local.h"
+#include "store/retry.h"
+#include "store/sema.h"
 #include "store/sftp.h"
 
 enum { MAX_CONNECTIONS = 1000 };
+
+#define RETRY_LIMIT_S 900.0
 
 /* The kinds of places that can be reached; what has no scheme is local. */
 static const struct hf_backend *const backends[] = {
@@ -18,8 +23,7 @@ static const struct hf_backend *const backends[] = {
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
 /* The kinds of places that only other programs of the format know. */
-static const char *const others[] = {
-	"rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
+static const char *const others[] = {"rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
 enum { N_OTHERS = sizeof others / sizeof others[0] };
 
 /* Whether `text` begins with the scheme and then `mark`. */
@@ -45,7 +49,8 @@ is_in(const char *const *names, const char *name)
 static struct hf_err *
 check_option(const struct hf_backend *own, const char *key)
 {
-	static const char *const wrappers[] = {"fault.plan", "fault.while", NULL};
+	static const char *const wrappers[] = {
+		"fault.plan", "fault.while", "retry.limit", "retry.pause", "trace.file", NULL};
 
 	if (has_scheme(key, "lock", '.')) /* looked at by who takes the lock */
 		return NULL;
@@ -149,6 +154,40 @@ add_faults(const struct hf_open *o, struct hf_store **s)
 	return NULL;
 }
 
+static struct hf_err *
+add_retry(const struct hf_backend *backend, const struct hf_open *o, struct hf_store **s)
+{
+	struct hf_retry retry = {.stop = o->stop, .say = o->say, .say_arg = o->say_arg};
+
+	retry.limit_s = backend->is_local ? 0 : RETRY_LIMIT_S;
+	HF_TRY(hf_option_seconds(o, "retry.limit", &retry.limit_s));
+	HF_TRY(hf_option_seconds(o, "retry.pause", &retry.pause_s));
+	if (retry.limit_s > 0)
+		*s = hf_store_retry(*s, &retry);
+	return NULL;
+}
+
+/*
+ * The whole stack, from the inside out, and why so:
+ *	faults	are where real ones are, so that all else has to cope with them
+ *	limit	belongs to the transfer; most backends do it themselves
+ *	trace	shows each try and what the limit costs, but not the wait for a slot
+ *	sema	counts what is really under way; a folder of this machine needs none
+ *	retry	is outermost, because who waits to try again must not hold a slot
+ */
+static struct hf_err *
+wrap(const struct hf_backend *backend, const struct hf_open *o, struct hf_store **s)
+{
+	HF_TRY(add_faults(o, s));
+	if (!backend->paces && (o->upload != NULL || o->download != NULL))
+		*s = hf_store_limit(*s, o->upload, o->download, o->stop);
+	if (o->trace != NULL)
+		*s = hf_store_trace(*s, o->trace, o->trace_arg);
+	if (!backend->is_local)
+		*s = hf_store_sema(*s);
+	return add_retry(backend, o, s);
+}
+
 struct hf_err *
 hf_store_open(const char *url, const struct hf_open *o, struct hf_store **out)
 {
@@ -159,7 +198,7 @@ hf_store_open(const char *url, const struct hf_open *o, struct hf_store **out)
 	HF_TRY(find_backend(url, &backend, &place));
 	HF_TRY(check_options(backend, o));
 	HF_TRY(open_place(backend, place, o, &s));
-	HF_TRY(add_faults(o, &s));
+	HF_TRY(wrap(backend, o, &s));
 	*out = hf_steal(s);
 	return NULL;
 }

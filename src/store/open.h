@@ -7,7 +7,7 @@
 #define HF_STORE_OPEN_H
 
 #include "base/pace.h"
-#include "store/store.h"
+#include "store/trace.h"
 
 /* One `-o key=value`. */
 struct hf_option {
@@ -47,9 +47,15 @@ struct hf_open {
 	struct hf_pace *upload, *download; /* limits, or NULL */
 	struct hf_stop *stop;              /* ends waiting, not what is under way; or NULL */
 
-	/* A line for the user without newline, such as what ssh says on its standard error. */
+	/*
+	 * A line for the user without newline: a call that will be repeated, in restic's words, or
+	 * what ssh says on its standard error.
+	 */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
+
+	hf_trace_fn *trace; /* NULL: no tracing */
+	void *trace_arg;
 };
 
 /*
@@ -57,6 +63,10 @@ struct hf_open {
  * backend, a colon, and what the backend makes of the rest. Options:
  *	SCHEME.connections=N	calls at once, 1 to 1000
  *	SCHEME.*		as the backend says
+ *	retry.limit=DURATION	how long a call that failed is repeated; 0: never. Default: 15m,
+ *				for a folder of this machine 0
+ *	retry.pause=DURATION	the first pause, doubled each time; default: 1s
+ *	trace.file=PATH		known here, and opened by the caller: see `trace`
  *	fault.plan=TEXT		makes calls go wrong, for tests (fault.h); also fault.while
  * Those of other schemes than the url's are not looked at: scripts pass the options of all their
  * repositories to every call. Does not look whether a repository is there. HF_EINVAL: a place of a

@@ -13,9 +13,13 @@
 #include "base/group.h"
 #include "base/io.h"
 #include "store/fault.h"
+#include "store/limit.h"
 #include "store/local.h"
 #include "store/mem.h"
 #include "store/open.h"
+#include "store/retry.h"
+#include "store/sema.h"
+#include "store/trace.h"
 
 static struct hf_store *
 open_mem(void)
@@ -41,7 +45,8 @@ open_local(void)
 static struct hf_store *
 open_sftp(void)
 {
-	const char *command = getenv("CONTRACT_SFTP_COMMAND"), *top = getenv("CONTRACT_SFTP_DIR");
+	const char *command = getenv("CONTRACT_SFTP_COMMAND"),
+		   *top = getenv("CONTRACT_SFTP_DIR");
 	struct hf_option o = {"sftp.command", command};
 	hf_autofree char *url = NULL;
 	struct hf_store *s = NULL;
@@ -83,6 +88,91 @@ open_local_slow(void)
 	return hf_store_fault(open_local(), &slow);
 }
 
+/* ---- behind wrappers ---- */
+
+static struct hf_store *
+open_mem_one_at_a_time(void)
+{
+	struct hf_store *s = hf_store_mem();
+
+	s->connections = 1;
+	return hf_store_sema(s);
+}
+
+static struct hf_store *
+limited(struct hf_store *inner)
+{
+	static struct hf_pace up, down;
+
+	hf_pace_init(&up, 1e12);
+	hf_pace_init(&down, 1e12);
+	return hf_store_limit(inner, &up, &down, NULL);
+}
+
+static struct hf_store *
+open_mem_limited(void)
+{
+	return limited(hf_store_mem());
+}
+
+static void
+check_line(void *arg, const char *line)
+{
+	(void)arg;
+	CHECK(strlen(line) > 40 && strchr(line, '\n') == NULL);
+}
+
+static struct hf_store *
+open_mem_traced(void)
+{
+	return hf_store_trace(hf_store_mem(), check_line, NULL);
+}
+
+/* Fails in every way that may not be noticed from outside. */
+static struct hf_store *
+flaky(struct hf_store *s)
+{
+	static const char *const plans[] = {"lost@1:put", "fail@3:put", "lost@1:del",
+		"fail@2:get", "short@4:get", "lost@1:list", "fail@4:list", "lost@1:stat",
+		"fail@3:stat", "fail@1:create"};
+
+	for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+		struct hf_fault_plan plan;
+
+		REQUIRE_OK(hf_fault_parse(plans[i], &plan));
+		s = hf_store_fault(s, &plan);
+	}
+	return s;
+}
+
+static const struct hf_retry quick_retry = {.pause_s = 0.001};
+
+static struct hf_store *
+open_mem_flaky(void)
+{
+	return hf_store_retry(flaky(hf_store_mem()), &quick_retry);
+}
+
+/* As hf_store_open() stacks them. */
+static struct hf_store *
+stack(struct hf_store *s)
+{
+	s = hf_store_trace(limited(flaky(s)), check_line, NULL);
+	return hf_store_retry(hf_store_sema(s), &quick_retry);
+}
+
+static struct hf_store *
+open_mem_stacked(void)
+{
+	return stack(hf_store_mem());
+}
+
+static struct hf_store *
+open_local_stacked(void)
+{
+	return stack(open_local());
+}
+
 /* clang-format off */
 #define STORES(X, test)                                                                        \
 	X(mem, test)                                                                           \
@@ -91,7 +181,13 @@ open_local_slow(void)
 	X(mem_behind_nothing, test)                                                            \
 	X(local_behind_nothing, test)                                                          \
 	X(mem_slow, test)                                                                      \
-	X(local_slow, test)
+	X(local_slow, test)                                                                    \
+	X(mem_one_at_a_time, test)                                                             \
+	X(mem_limited, test)                                                                   \
+	X(mem_traced, test)                                                                    \
+	X(mem_flaky, test)                                                                     \
+	X(mem_stacked, test)                                                                   \
+	X(local_stacked, test)
 /* clang-format on */
 
 #define ONE(store, what)                                                                       \
