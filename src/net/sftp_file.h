@@ -14,6 +14,7 @@
 struct hf_sftp_how {
 	bool is_urgent;  /* waits for no data of others */
 	double within_s; /* for the requests of the operation, each; 0: stuck_s */
+	double until; /* hf_clock(): when the last one must have been answered; 0: no such time */
 };
 
 /* A file or folder that is open there. */
