@@ -7,6 +7,8 @@
 #include "store/fault.h"
 #include "store/limit.h"
 #include "store/local.h"
+#include "store/rclone.h"
+#include "store/rest.h"
 #include "store/retry.h"
 #include "store/sema.h"
 #include "store/sftp.h"
@@ -18,12 +20,14 @@ enum { MAX_CONNECTIONS = 1000 };
 /* The kinds of places that can be reached; what has no scheme is local. */
 static const struct hf_backend *const backends[] = {
 	&hf_backend_local,
+	&hf_backend_rclone,
+	&hf_backend_rest,
 	&hf_backend_sftp,
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
 /* The kinds of places that only other programs of the format know. */
-static const char *const others[] = {"rest", "s3", "rclone", "b2", "gs", "azure", "swift"};
+static const char *const others[] = {"s3", "b2", "gs", "azure", "swift"};
 enum { N_OTHERS = sizeof others / sizeof others[0] };
 
 /* Whether `text` begins with the scheme and then `mark`. */

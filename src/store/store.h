@@ -78,7 +78,8 @@ struct hf_err *hf_store_list(
 	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
 
 /*
- * Deletes a file. HF_ENOTFOUND: it was not there. But for packs and locks the file stays away
+ * Deletes a file. HF_ENOTFOUND: it was not there, where that can be told: many servers delete what
+ * is not there with success. But for packs and locks the file stays away
  * after a power cut: others are deleted on the strength of a snapshot or an index being gone.
  */
 struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_MUST;

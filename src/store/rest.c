@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "store/rest.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include "codec/json.h"
+#include "net/url.h"
+#include "store/rest_i.h"
+
+enum {
+	/*
+	 * A change but for a pack is over after so long, so that a lease knows what its gate lets
+	 * pass. Packs may take longer: one that comes late harms nobody (lease.h (3)).
+	 */
+	CHANGE_S = 180,
+	SHORT_BODY = 128 << 10, /* fits into what a server reads before it hangs up on us */
+};
+
+#define LIST_MAX (UINT64_C(8) << 30) /* 100 bytes for each file */
+#define V2       "application/vnd.x.restic.rest.v2"
+
+static const char *const accept_v2[] = {"Accept: " V2};
+static const char *const send_bytes[] = {
+	"Accept: " V2, "Content-Type: application/octet-stream"};
+
+struct rest {
+	struct hf_store store;
+	struct hf_http *http;
+	char *base; /* with a slash at its end */
+	void (*closed)(void *arg);
+	void *arg;
+};
+
+static struct rest *
+of(struct hf_store *s)
+{
+	return hf_container_of(s, struct rest, store);
+}
+
+/* The protocol has no folders for packs. */
+static char *
+url_of(const struct rest *r, const struct hf_name *name)
+{
+	char *url;
+	int n;
+
+	if (name->kind == HF_CONFIG)
+		n = asprintf(&url, "%sconfig", r->base);
+	else
+		n = asprintf(&url, "%s%s/%s", r->base, hf_kind_folder(name->kind),
+			hf_id_hex(&name->id).s);
+	if (n < 0)
+		abort();
+	return url;
+}
+
+/* A request about one file; the caller fills in what is special. */
+static struct hf_http_request
+request(const char *method, const char *url, const struct hf_name *name)
+{
+	return (struct hf_http_request){
+		.method = method,
+		.url = url,
+		.headers = accept_v2,
+		.n_headers = 1,
+		.no_pace = name->kind == HF_LOCK,
+	};
+}
+
+/* Makes a request whose answer is to be 2xx. */
+static struct hf_err *
+demand(struct rest *r, const struct hf_http_request *q, struct hf_http_answer *a)
+{
+	HF_TRY(hf_http_do(r->http, q, a));
+	return hf_http_error(a);
+}
+
+static struct hf_err *
+rest_create(struct hf_store *s)
+{
+	struct rest *r = of(s);
+	static const char *const type[] = {"Content-Type: binary/octet-stream"};
+	hf_auto(hf_http_answer) a = {0};
+	hf_autofree char *url = NULL;
+
+	if (asprintf(&url, "%s?create=true", r->base) < 0)
+		abort();
+	return demand(r,
+		&(struct hf_http_request){.method = "POST",
+			.url = url,
+			.headers = type,
+			.n_headers = 1,
+			.deadline_s = CHANGE_S},
+		&a);
+}
+
+/* ---- reading ---- */
+
+static struct hf_err *
+rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
+{
+	struct rest *r = of(s);
+	hf_auto(hf_http_answer) a = {0};
+	hf_autofree char *url = url_of(r, name);
+	struct hf_http_request q = request("HEAD", url, name);
+
+	HF_TRY(demand(r, &q, &a));
+	if (!a.has_size)
+		return hf_err(
+			HF_EIO, "%s: the server does not say how large the file is", a.what);
+	*size = a.size;
+	return NULL;
+}
+
+static struct hf_err *
+too_short(uint64_t size)
+{
+	return hf_err(HF_ECORRUPT, "the file has only %ju bytes", (uintmax_t)size);
+}
+
+/* The range is not there; at the very end of a file, nothing is a range that can be read. */
+static struct hf_err *
+beyond(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	const struct hf_http_answer *a)
+{
+	uint64_t size = a->size;
+
+	if (!a->has_size)
+		HF_TRY(rest_stat(s, name, &size));
+	if (off == size && (len == SIZE_MAX || len == 0))
+		return NULL;
+	if (off <= size && (len == SIZE_MAX || len <= size - off))
+		return hf_err(HF_EIO, "%s: the server has %ju bytes and does not give them",
+			a->what, (uintmax_t)size);
+	return too_short(size);
+}
+
+static struct hf_err *
+rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out)
+{
+	struct rest *r = of(s);
+	hf_auto(hf_http_answer) a = {0};
+	hf_autofree char *url = url_of(r, name);
+	struct hf_http_request q = request("GET", url, name);
+
+	/* Neither nothing nor what no file has can be asked for. */
+	if (len == 0 || off > INT64_MAX || (len != SIZE_MAX && len > INT64_MAX - off)) {
+		uint64_t size;
+
+		HF_TRY(rest_stat(s, name, &size));
+		return len == 0 && off <= size ? NULL : too_short(size);
+	}
+	q.is_range = off > 0 || len != SIZE_MAX;
+	q.off = off;
+	q.len = len;
+	q.out = out;
+	HF_TRY(hf_http_do(r->http, &q, &a));
+	return a.status == 416 ? beyond(s, name, off, len, &a) : hf_http_error(&a);
+}
+
+/* ---- writing ---- */
+
+static struct hf_err *
+rest_del(struct hf_store *s, const struct hf_name *name)
+{
+	struct rest *r = of(s);
+	hf_auto(hf_http_answer) a = {0};
+	hf_autofree char *url = url_of(r, name);
+	struct hf_http_request q = request("DELETE", url, name);
+
+	q.deadline_s = CHANGE_S;
+	return demand(r, &q, &a);
+}
+
+static struct hf_err *
+post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf_http_answer *a)
+{
+	hf_autofree char *url = url_of(r, name);
+	struct hf_http_request q = request("POST", url, name);
+
+	q.headers = send_bytes;
+	q.n_headers = 2;
+	q.body = data;
+	q.deadline_s = name->kind == HF_PACK ? 0 : CHANGE_S;
+	HF_TRY(hf_http_do(r->http, &q, a));
+	if (a->status == 400) /* what came was not what its name says, or not all of it */
+		return hf_err(HF_EIO,
+			"%s: the server did not get the file as it was sent (400)", a->what);
+	return hf_http_error(a);
+}
+
+/* Whether the server has the file, byte for byte. False also when it cannot be known. */
+static bool
+is_there(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, bool *exists)
+{
+	hf_auto(hf_buf) b = HF_BUF_SPOOL(data.len + 1);
+	uint64_t size = 0;
+	struct hf_err *e = rest_stat(s, name, &size);
+
+	*exists = e == NULL;
+	if (e == NULL && size == data.len)
+		e = rest_get(s, name, 0, SIZE_MAX, &b);
+	bool same = e == NULL && b.len == data.len && size == data.len &&
+		    (b.len == 0 || memcmp(b.p, data.p, b.len) == 0);
+	hf_err_free(e);
+	return same;
+}
+
+/*
+ * A server refuses a name that is taken, most often by ourselves: the answer to an earlier attempt
+ * was lost. It refuses before it has read the file, and hangs up on who still sends, so that the
+ * reason for a broken connection may be the same.
+ */
+static struct hf_err *
+rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+{
+	struct rest *r = of(s);
+	hf_auto(hf_http_answer) a = {0};
+	bool exists;
+	struct hf_err *e = post(r, name, data, &a);
+	bool is_cut = e != NULL && hf_err_code(e) == HF_EIO && data.len > SHORT_BODY;
+
+	if (e != NULL && name->kind == HF_CONFIG && a.status == 500) {
+		hf_err_free(e); /* alone of all files, it needs its folder */
+		HF_TRY(rest_create(s));
+		e = post(r, name, data, &a);
+	}
+	if (e == NULL || (a.status != 403 && !is_cut))
+		return e;
+	if (is_there(s, name, data, &exists)) {
+		hf_err_free(e);
+		return NULL;
+	}
+	if (!exists)
+		return e;
+	hf_err_free(e);
+	HF_TRY(hf_store_pass(s, name, false, data.len));
+	HF_TRY(hf_err_ignore(rest_del(s, name), HF_ENOTFOUND));
+	return post(r, name, data, &a);
+}
+
+/* ---- listing ---- */
+
+struct listing {
+	struct hf_store *s;
+	enum hf_kind kind;
+	hf_store_list_fn *fn;
+	void *arg;
+	bool has_sizes; /* version 2 */
+	struct hf_buf scratch;
+};
+
+/* Names that are no ids are other people's, or a server's own for the time being. */
+static bool
+parse_name(struct hf_str text, enum hf_kind kind, struct hf_name *out)
+{
+	*out = (struct hf_name){.kind = kind};
+	return hf_id_parse(text, &out->id) &&
+	       memcmp(text.p, hf_id_hex(&out->id).s, HF_ID_HEX) == 0;
+}
+
+static struct hf_err *
+list_entry(struct listing *l, struct hf_json *j)
+{
+	struct hf_str text = {NULL, 0}, key;
+	struct hf_name name;
+	uint64_t size = 0;
+
+	if (!l->has_sizes)
+		text = hf_json_str(j);
+	else
+		for (hf_json_object(j); hf_json_key(j, &key);) {
+			if (hf_json_key_is(key, "name"))
+				text = hf_json_str(j);
+			else if (hf_json_key_is(key, "size"))
+				size = hf_json_u64(j, INT64_MAX);
+			else
+				hf_json_skip(j);
+		}
+	HF_TRY(hf_json_err(j));
+	if (!parse_name(text, l->kind, &name))
+		return NULL;
+	hf_buf_reset(&l->scratch);
+	if (!l->has_sizes) {
+		struct hf_err *e = rest_stat(l->s, &name, &size);
+
+		if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+			return hf_err_ignore(e, HF_ENOTFOUND); /* deleted meanwhile */
+		HF_TRY(e);
+	}
+	return l->fn(l->arg, &name, size);
+}
+
+static struct hf_err *
+read_list(struct listing *l, struct hf_bytes text)
+{
+	struct hf_json j;
+
+	hf_json_init(&j, text, &l->scratch);
+	hf_json_array(&j);
+	while (hf_json_item(&j))
+		HF_TRY(list_entry(l, &j));
+	return hf_json_end(&j);
+}
+
+/* Learns from an answer who the server is. True: rclone. */
+static bool
+meet(struct rest *r, const char *server)
+{
+	if (server == NULL || strncasecmp(server, "rclone/", 7) != 0)
+		return false;
+	atomic_fetch_and(&r->store.promises, ~(unsigned)(HF_LISTS_AT_ONCE | HF_IS_DURABLE));
+	return true;
+}
+
+static struct hf_err *
+rest_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	static const char *const want[] = {"Content-Type", "Server"};
+	struct rest *r = of(s);
+	struct listing l = {.s = s, .kind = kind, .fn = fn, .arg = arg};
+	hf_auto(hf_http_answer) a = {0};
+	hf_auto(hf_buf) text = HF_BUF_SPOOL(LIST_MAX);
+	hf_autofree char *url = NULL;
+
+	if (kind == HF_CONFIG) {
+		uint64_t size;
+		struct hf_err *e = rest_stat(s, &(struct hf_name){.kind = kind}, &size);
+
+		if (e != NULL)
+			return hf_err_ignore(e, HF_ENOTFOUND);
+		return fn(arg, &(struct hf_name){.kind = kind}, size);
+	}
+	if (asprintf(&url, "%s%s/", r->base, hf_kind_folder(kind)) < 0)
+		abort();
+	struct hf_http_request q = request("GET", url, &(struct hf_name){.kind = kind});
+	q.out = &text;
+	q.want = want;
+	q.n_want = 2;
+	HF_TRY(hf_http_do(r->http, &q, &a));
+	/* A server without the folder has no files; rclone says so when it has not found out. */
+	if (!meet(r, a.values[1]) && a.status == 404)
+		return NULL;
+	HF_TRY(hf_http_error(&a));
+	l.has_sizes = a.values[0] != NULL && strcmp(a.values[0], V2) == 0;
+	l.scratch.max = 64 << 10;
+	struct hf_err *e = read_list(&l, hf_buf_bytes(&text));
+	hf_buf_clear(&l.scratch);
+	return e;
+}
+
+/* ---- opening ---- */
+
+static void
+rest_free(struct hf_store *s)
+{
+	struct rest *r = of(s);
+
+	hf_http_free(r->http);
+	if (r->closed != NULL)
+		r->closed(r->arg);
+	free(r->store.url);
+	free(r->base);
+	free(r);
+}
+
+struct hf_store *
+rest_new(const struct rest_place *place)
+{
+	static const struct hf_store_ops ops = {
+		.create = rest_create,
+		.put = rest_put,
+		.get = rest_get,
+		.stat = rest_stat,
+		.list = rest_list,
+		.del = rest_del,
+		.free = rest_free,
+	};
+	struct rest *r = hf_new(struct rest);
+	size_t len = strlen(place->base);
+	const char *slash = len > 0 && place->base[len - 1] == '/' ? "" : "/";
+
+	r->store = (struct hf_store){.ops = &ops,
+		.url = hf_str_dup(hf_str(place->url)),
+		.connections = place->connections,
+		.within_s = CHANGE_S};
+	atomic_init(&r->store.promises, place->promises);
+	r->http = place->http;
+	r->closed = place->closed;
+	r->arg = place->arg;
+	if (asprintf(&r->base, "%s%s", place->base, slash) < 0)
+		abort();
+	return &r->store;
+}
+
+struct hf_http_options
+rest_http_options(const struct hf_open *o)
+{
+	const char *http_proxy = hf_open_env(o, "HTTP_PROXY");
+	const char *https_proxy = hf_open_env(o, "HTTPS_PROXY");
+	const char *no_proxy = hf_open_env(o, "NO_PROXY");
+
+	return (struct hf_http_options){
+		.user_agent = o->user_agent,
+		.ca_files = o->cacerts,
+		.n_ca_files = o->n_cacerts,
+		.client_cert = o->tls_client_cert,
+		.insecure_tls = o->insecure_tls,
+		.http_proxy = http_proxy != NULL ? http_proxy : hf_open_env(o, "http_proxy"),
+		.https_proxy =
+			https_proxy != NULL ? https_proxy : hf_open_env(o, "https_proxy"),
+		.no_proxy = no_proxy != NULL ? no_proxy : hf_open_env(o, "no_proxy"),
+		.stall_s = o->stuck_s,
+		.stop = o->stop,
+		.upload = o->upload,
+		.download = o->download,
+	};
+}
+
+/* "http+unix:///path/to/socket:/path" is a socket, and a path on a host that needs no name. */
+static struct hf_err *
+split_unix(const char *place, char **socket, char **url)
+{
+	static const char prefix[] = "http+unix://";
+	const char *path, *colon;
+
+	if (strncmp(place, prefix, sizeof prefix - 1) != 0) {
+		*url = hf_str_dup(hf_str(place));
+		return NULL;
+	}
+	path = place + sizeof prefix - 1;
+	colon = strchr(path, ':');
+	if (*path != '/' || colon == NULL)
+		return hf_err(HF_EINVAL, "the name of the repository is not of the form "
+					 "rest:http+unix:///path/to/socket:/path/in/it");
+	*socket = hf_str_dup((struct hf_str){path, (size_t)(colon - path)});
+	if (asprintf(url, "http://localhost%s%s", colon[1] == '/' ? "" : "/", colon + 1) < 0)
+		abort();
+	return NULL;
+}
+
+static struct hf_err *
+rest_open(
+	const char *place, const struct hf_open *o, unsigned connections, struct hf_store **out)
+{
+	struct hf_http_options http = rest_http_options(o);
+	hf_autofree char *socket = NULL, *text = NULL, *url = NULL, *shown = NULL;
+	hf_auto(hf_url) parts = {0};
+	struct hf_http *client;
+
+	HF_TRY(split_unix(place, &socket, &text));
+	HF_TRY(hf_err_in(
+		hf_url_parse(text, &parts), "the name of the repository, after rest:"));
+	http.unix_socket = socket;
+	if (parts.has_user) {
+		http.user = hf_bytes_str((struct hf_bytes){parts.user.p, parts.user.len});
+		http.password =
+			hf_bytes_str((struct hf_bytes){parts.password.p, parts.password.len});
+	} else {
+		const char *user = hf_open_env(o, "RESTIC_REST_USERNAME");
+		const char *password = hf_open_env(o, "RESTIC_REST_PASSWORD");
+
+		http.user = hf_str(user != NULL ? user : "");
+		http.password = hf_str(password != NULL ? password : "");
+	}
+	HF_TRY(hf_http_new(&http, &client));
+	if (asprintf(&url, "rest:%s", place) < 0)
+		abort();
+	shown = hf_place_shown(url);
+	*out = rest_new(&(struct rest_place){.http = client,
+		.base = parts.clean,
+		.url = shown,
+		.connections = connections,
+		.promises = HF_LISTS_AT_ONCE | HF_IS_DURABLE});
+	return NULL;
+}
+
+const struct hf_backend hf_backend_rest = {
+	.scheme = "rest",
+	.options = (const char *const[]){NULL},
+	.connections = 5,
+	.paces = true,
+	.open = rest_open,
+};

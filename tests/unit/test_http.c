@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The HTTP client against a server that says exactly what a test wants, byte for byte. */
+#include "net/http.h"
+
+#include "harness/test.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/io.h"
+#include "base/time.h"
+
+/* What the server does with the connections that come, one after the other. */
+struct step {
+	const char *says; /* after a whole request has come; NULL: nothing */
+	enum {
+		CLOSES,
+		RESETS, /* so that what was sent before may be lost */
+		HANGS,  /* until the client goes */
+		KEEPS,  /* and waits for the next request on this connection */
+	} then;
+};
+
+struct server {
+	int fd;
+	char url[64];
+	pthread_t thread;
+	const struct step *steps;
+	size_t n;
+	char got[16][4096]; /* the header of each request, NUL-terminated */
+	size_t body[16];    /* bytes of each body */
+	size_t n_got, n_connections;
+};
+
+static bool
+read_request(struct server *s, int fd)
+{
+	char *head = s->got[s->n_got];
+	size_t len = 0, left = 0;
+
+	while (len < 4095) {
+		ssize_t n = recv(fd, head + len, 1, 0);
+
+		if (n <= 0)
+			return false;
+		head[++len] = '\0';
+		if (len >= 4 && strcmp(head + len - 4, "\r\n\r\n") == 0)
+			break;
+	}
+	const char *length = strstr(head, "Content-Length: ");
+	if (length != NULL)
+		sscanf(length, "Content-Length: %zu", &left);
+	for (char b[65536]; left > 0;) {
+		ssize_t n = recv(fd, b, left < sizeof b ? left : sizeof b, 0);
+
+		if (n <= 0)
+			return false;
+		left -= (size_t)n;
+		s->body[s->n_got] += (size_t)n;
+	}
+	s->n_got++;
+	return true;
+}
+
+static void
+drop(int fd, const struct step *step)
+{
+	char b[4096];
+
+	if (step->then == HANGS)
+		while (recv(fd, b, sizeof b, 0) > 0)
+			;
+	if (step->then == RESETS)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
+			sizeof(struct linger));
+	close(fd);
+}
+
+static void *
+serve(void *arg)
+{
+	struct server *s = arg;
+	int fd = -1;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct step *step = &s->steps[i];
+
+		if (fd < 0) {
+			fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
+			s->n_connections++;
+		}
+		if (read_request(s, fd) && step->says != NULL)
+			hf_err_free(hf_write_full(fd, step->says, strlen(step->says)));
+		if (step->then == KEEPS)
+			continue;
+		drop(fd, step);
+		fd = -1;
+	}
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+static struct server *
+start(const struct step *steps, size_t n)
+{
+	struct server *s = hf_new(struct server);
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof a;
+
+	s->steps = steps;
+	s->n = n;
+	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	REQUIRE(bind(s->fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(s->fd, 8) == 0);
+	REQUIRE(getsockname(s->fd, (struct sockaddr *)&a, &len) == 0);
+	snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d/a/b", ntohs(a.sin_port));
+	REQUIRE(pthread_create(&s->thread, NULL, serve, s) == 0);
+	return s;
+}
+
+static void
+server_free(struct server *s)
+{
+	shutdown(s->fd, SHUT_RDWR); /* a step that was not reached */
+	pthread_join(s->thread, NULL);
+	close(s->fd);
+	free(s);
+}
+
+static inline void
+server_freep_(struct server **s)
+{
+	server_free(*s);
+}
+
+/* A server `s` with these steps, and a client `h` with these options. */
+#define WORLD(options, ...)                                                                    \
+	static const struct step steps[] = {__VA_ARGS__};                                      \
+	__attribute__((cleanup(server_freep_))) struct server *s =                             \
+		start(steps, sizeof steps / sizeof *steps);                                    \
+	struct hf_http_options o = options;                                                    \
+	struct hf_http *client = NULL;                                                         \
+	REQUIRE_OK(hf_http_new(&o, &client));                                                  \
+	hf_autoptr(hf_http) h = client;                                                        \
+	hf_auto(hf_http_answer) a = {0};                                                       \
+	hf_auto(hf_buf) out = HF_BUF_MAX(100);                                                 \
+	struct hf_http_request r = {.method = "GET", .url = s->url, .out = &out}
+
+#define PLAIN                                                                                  \
+	(struct hf_http_options)                                                               \
+	{                                                                                      \
+		.user_agent = NULL                                                             \
+	}
+#define PATIENCE(seconds)                                                                      \
+	(struct hf_http_options)                                                               \
+	{                                                                                      \
+		.stall_s = (seconds)                                                           \
+	}
+
+static void
+check_out(const struct hf_buf *out, const char *want)
+{
+	REQUIRE_EQ(out->len, strlen(want));
+	CHECK_MEM(out->p, want, out->len);
+}
+
+TEST(an_answer_and_its_headers)
+{
+	static const char *const headers[] = {"Accept: some/thing"};
+	static const char *const want[] = {"content-type", "X-Absent", "X-Spaces"};
+	WORLD(PLAIN, {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/x\r\n"
+		      "X-Spaces: \t a b \r\n\r\nhello",
+			     CLOSES});
+
+	hf_buf_add_str(&out, "before:");
+	r.headers = headers;
+	r.n_headers = 1;
+	r.want = want;
+	r.n_want = 3;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 200);
+	CHECK_OK(hf_http_error(&a));
+	CHECK(a.has_size);
+	CHECK_EQ(a.size, 5);
+	CHECK_STR(a.values[0], "text/x");
+	CHECK_STR(a.values[1], NULL);
+	CHECK_STR(a.values[2], "a b");
+	check_out(&out, "before:hello");
+	CHECK(strncmp(s->got[0], "GET /a/b HTTP/1.1\r\n", 19) == 0);
+	CHECK(strstr(s->got[0], "\r\nAccept: some/thing\r\n") != NULL);
+	CHECK(strstr(s->got[0], "\r\nUser-Agent: holdfast/") != NULL);
+	CHECK(strstr(s->got[0], "Expect") == NULL);
+	CHECK(strstr(s->got[0], "Authorization") == NULL);
+}
+
+TEST(connections_are_used_again)
+{
+	WORLD(PLAIN, {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", KEEPS},
+		{"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found", KEEPS},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "1\r\nb\r\n0\r\n\r\n",
+			KEEPS});
+
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 404);
+	CHECK_ERR_TEXT(hf_http_error(&a), HF_ENOTFOUND, "/a/b: no such file (404)");
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	check_out(&out, "ab");
+	CHECK_EQ(s->n_connections, 1);
+}
+
+TEST(a_connection_that_died_while_idle_is_opened_again)
+{
+	static const uint8_t body[200000];
+	WORLD(PLAIN, {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CLOSES},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CLOSES});
+
+	r.method = "POST";
+	r.body = (struct hf_bytes){body, sizeof body};
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(s->body[0], sizeof body);
+	CHECK_EQ(s->body[1], sizeof body);
+}
+
+TEST(what_is_cut_short_is_no_answer)
+{
+	WORLD(PLAIN, {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", CLOSES},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", RESETS},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", CLOSES},
+		{"HTTP/1.1 200 OK\r\n\r\nhello", CLOSES}, {"HTTP/1.1 200 OK\r\nConte", CLOSES},
+		{NULL, CLOSES}, {NULL, RESETS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello", CLOSES});
+
+	hf_buf_add_str(&out, "before");
+	for (size_t i = 0; i < s->n; i++) {
+		struct hf_err *e = hf_http_do(h, &r, &a);
+
+		REQUIRE(e != NULL);
+		CHECK(strncmp(hf_err_text(e), "GET http://127.0.0.1:", 21) == 0);
+		CHECK_ERR_TEXT(e, HF_EIO, "/a/b: ");
+		CHECK_EQ(out.len, 6);
+	}
+}
+
+TEST(an_answer_beyond_the_maximum_is_refused)
+{
+	WORLD(PLAIN, {"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n0", HANGS},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"
+		 "0123456789012345678901234567890123456789012345678901234567890123456789"
+		 "0123456789012345678901234567890\r\n",
+			HANGS});
+
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL);
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL);
+	CHECK_EQ(out.len, 0);
+}
+
+/* ---- ranges ---- */
+
+TEST(a_range)
+{
+	WORLD(PLAIN,
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n"
+		 "Content-Range: bytes 3-6/10\r\n\r\n3456",
+			KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", KEEPS},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 7\r\n"
+		 "Content-Range: bytes 3-9/10\r\n\r\n3456789",
+			KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", KEEPS});
+
+	r.is_range = true;
+	r.off = 3;
+	r.len = 4;
+	for (int i = 0; i < 4; i++) {
+		hf_buf_reset(&out);
+		r.len = i < 2 ? 4 : SIZE_MAX;
+		REQUIRE_OK(hf_http_do(h, &r, &a));
+		check_out(&out, i < 2 ? "3456" : "3456789");
+		CHECK(a.has_size);
+		CHECK_EQ(a.size, 10);
+	}
+	CHECK(strstr(s->got[0], "\r\nRange: bytes=3-6\r\n") != NULL);
+	CHECK(strstr(s->got[2], "\r\nRange: bytes=3-\r\n") != NULL);
+	CHECK_EQ(s->n_connections, 1);
+}
+
+TEST(a_range_of_a_short_file_has_status_416)
+{
+	WORLD(PLAIN,
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n"
+		 "Content-Range: bytes 8-9/10\r\n\r\n89",
+			KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", KEEPS},
+		{"HTTP/1.1 416 No\r\nContent-Length: 0\r\nContent-Range: bytes */10\r\n\r\n",
+			KEEPS});
+
+	r.is_range = true;
+	r.off = 8;
+	r.len = 4;
+	for (int i = 0; i < 3; i++) {
+		REQUIRE_OK(hf_http_do(h, &r, &a));
+		CHECK_EQ(a.status, 416);
+		CHECK_EQ(a.size, 10);
+		CHECK_EQ(out.len, 0);
+		CHECK_ERR_TEXT(hf_http_error(&a), HF_ECORRUPT, "only 10 bytes");
+	}
+}
+
+TEST(another_range_than_asked_for_is_no_answer)
+{
+	WORLD(PLAIN,
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n"
+		 "Content-Range: bytes 2-5/10\r\n\r\n2345",
+			CLOSES},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n"
+		 "Content-Range: bytes 3-5/10\r\n\r\n345",
+			CLOSES},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n"
+		 "Content-Range: bytes 3-6/10\r\n\r\n345",
+			CLOSES},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n\r\n3456", CLOSES});
+
+	r.is_range = true;
+	r.off = 3;
+	r.len = 4;
+	for (int i = 0; i < 4; i++) {
+		CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO);
+		CHECK_EQ(out.len, 0);
+	}
+}
+
+/* ---- waiting ---- */
+
+TEST(who_says_nothing_is_left)
+{
+	WORLD(PATIENCE(1), {NULL, HANGS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", HANGS});
+
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "not one byte came or went for 1 s");
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "not one byte");
+	CHECK_EQ(out.len, 0);
+}
+
+TEST(a_deadline_holds)
+{
+	WORLD(PLAIN, {NULL, HANGS});
+
+	r.deadline_s = 1;
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "not done after 1 s");
+}
+
+static void *
+stop_soon(void *arg)
+{
+	usleep(300000);
+	hf_stop_set(arg);
+	return NULL;
+}
+
+TEST(stop_ends_a_request)
+{
+	struct hf_stop stop = {0};
+	pthread_t t;
+	WORLD(PLAIN, {NULL, HANGS});
+	struct hf_http_options so = {.stop = &stop};
+	struct hf_http *stoppable = NULL;
+
+	REQUIRE_OK(hf_http_new(&so, &stoppable));
+	REQUIRE(pthread_create(&t, NULL, stop_soon, &stop) == 0);
+	CHECK_ERR(hf_http_do(stoppable, &r, &a), HF_ECANCELED);
+	pthread_join(t, NULL);
+	hf_http_free(stoppable);
+}
+
+TEST(retry_after_is_obeyed_by_the_next_request)
+{
+	WORLD(PLAIN,
+		{"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 4\r\n"
+		 "Content-Type: text/plain\r\n\r\nbusy",
+			KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", KEEPS});
+
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 503);
+	CHECK(a.retry_after == 1);
+	CHECK_ERR_TEXT(hf_http_error(&a), HF_EIO, "not available (503: busy)");
+	r.deadline_s = 0.5;
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "wants to be left alone");
+	CHECK_EQ(s->n_got, 1);
+	r.deadline_s = 0;
+	double before = hf_clock();
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK(hf_clock() - before > 0.5);
+	check_out(&out, "ok");
+}
+
+/* ---- redirections and credentials ---- */
+
+#define SECRET                                                                                 \
+	(struct hf_http_options)                                                               \
+	{                                                                                      \
+		.user = {"ann", 3}, .password = { "geheim", 6 }                                \
+	}
+/* "ann:geheim" */
+#define BASIC "Authorization: Basic YW5uOmdlaGVpbQ=="
+
+TEST(credentials_go_to_the_own_host_only)
+{
+	WORLD(SECRET,
+		{"HTTP/1.1 307 There\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n", KEEPS},
+		{"HTTP/1.1 308 There\r\nLocation: http://localhost:1/x\r\n"
+		 "Content-Length: 0\r\n\r\n",
+			CLOSES});
+
+	hf_buf_add_str(&out, "body");
+	r.method = "POST";
+	r.body = hf_buf_bytes(&out);
+	r.out = NULL;
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO); /* port 1 of another name */
+	CHECK(strstr(s->got[0], "\r\n" BASIC "\r\n") != NULL);
+	CHECK(strncmp(s->got[1], "POST /other ", 12) == 0);
+	CHECK(strstr(s->got[1], "\r\n" BASIC "\r\n") != NULL);
+	CHECK_EQ(s->body[1], 4);
+}
+
+TEST(another_host_does_not_get_them)
+{
+	WORLD(SECRET, {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CLOSES});
+	static char text[200];
+	static struct step there[1];
+
+	snprintf(text, sizeof text,
+		"HTTP/1.1 302 There\r\nLocation: http://localhost:%s\r\nContent-Length: "
+		"0\r\n\r\n",
+		strrchr(s->url, ':') + 1);
+	there[0] = (struct step){text, CLOSES};
+	__attribute__((cleanup(server_freep_))) struct server *first = start(there, 1);
+	r.url = first->url;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 200);
+	CHECK(strstr(first->got[0], BASIC) != NULL);
+	CHECK(strncmp(s->got[0], "GET /a/b ", 9) == 0);
+	CHECK(strstr(s->got[0], "Authorization") == NULL);
+}
+
+TEST(an_upload_is_not_turned_into_a_download)
+{
+	WORLD(PLAIN,
+		{"HTTP/1.1 302 There\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", KEEPS});
+
+	r.method = "POST";
+	r.out = NULL;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_ERR_TEXT(hf_http_error(&a), HF_EFATAL, "/login (302)");
+}
+
+#define AGAIN                                                                                  \
+	{                                                                                      \
+		"HTTP/1.1 307 A\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n", KEEPS           \
+	}
+
+TEST(circles_end)
+{
+	WORLD(PLAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN,
+		AGAIN, AGAIN);
+
+	r.no_redirect = true;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 307);
+	r.no_redirect = false;
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EFATAL, "in a circle");
+	CHECK_EQ(s->n_got, 12);
+}
+
+TEST(secrets_stay_out_of_texts)
+{
+	WORLD(SECRET, {"HTTP/1.1 401 No\r\nContent-Length: 13\r\n\r\nUnauthorized\n", CLOSES});
+	char url[100];
+
+	snprintf(url, sizeof url, "http://ann:geheim@%s", s->url + 7);
+	r.url = url;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK(strstr(a.what, "geheim") == NULL);
+	struct hf_err *e = hf_http_error(&a);
+	REQUIRE(e != NULL);
+	CHECK(strstr(hf_err_text(e), "geheim") == NULL);
+	CHECK_ERR_TEXT(e, HF_EFATAL, "refuses user name or password (401: Unauthorized)");
+}
+
+TEST(nobody_there_and_no_such_name)
+{
+	WORLD(PLAIN, {NULL, CLOSES});
+
+	r.url = "http://127.0.0.1:1/x";
+	CHECK_ERR_TEXT(
+		hf_http_do(h, &r, &a), HF_EIO, "GET http://127.0.0.1:1/x: no connection");
+	r.url = "http://no-such-host.invalid/x";
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "name is not found");
+	r.url = "ftp://127.0.0.1/x";
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL);
+	r.url = "http://127.0.0.1:port/x";
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL);
+	/* The step that was not reached. */
+	r.url = s->url;
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO);
+}
+
+TEST(what_a_status_means)
+{
+	static const struct {
+		int status;
+		enum hf_code code;
+	} table[] = {{204, 0}, {301, HF_EFATAL}, {400, HF_EFATAL}, {401, HF_EFATAL},
+		{403, HF_EFATAL}, {404, HF_ENOTFOUND}, {408, HF_EIO}, {416, HF_ECORRUPT},
+		{429, HF_EIO}, {500, HF_EIO}, {501, HF_EFATAL}, {503, HF_EIO}, {507, HF_EFATAL},
+		{599, HF_EIO}};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct hf_http_answer a = {.status = table[i].status};
+		char what[] = "GET it";
+
+		a.what = what;
+		if (table[i].code == 0)
+			CHECK_OK(hf_http_error(&a));
+		else
+			CHECK_ERR_TEXT(hf_http_error(&a), table[i].code, "GET it: ");
+	}
+}
+
+TEST(encoding)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(100);
+
+	hf_http_encode(&b, hf_str("aZ09-._~ /+=\xc3\xa4"), false);
+	check_out(&b, "aZ09-._~%20%2F%2B%3D%C3%A4");
+	hf_buf_reset(&b);
+	hf_http_encode(&b, hf_str("a/b c"), true);
+	check_out(&b, "a/b%20c");
+}
