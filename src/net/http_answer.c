@@ -80,8 +80,7 @@ parse_range(struct call *c, struct hf_str v)
 		return;
 	p += 6;
 	c->has_range = parse_number(&p, slash, &c->first) && p < slash && *p++ == '-' &&
-		       parse_number(&p, slash, &c->last) && p == slash &&
-		       c->last >= c->first;
+		       parse_number(&p, slash, &c->last) && p == slash && c->last >= c->first;
 	p = slash + 1;
 	c->has_total = parse_number(&p, end, &c->total) && p == end;
 }
