@@ -100,7 +100,9 @@ hf_child_start(const char *const *argv, enum hf_child_terminal terminal, struct 
 	if (en != 0) {
 		if (tty >= 0)
 			take_foreground(tty); /* the child got that far before it failed */
-		return hf_err_errno(en, "starting %s", argv[0]);
+		hf_autoptr(hf_err) e = hf_err_errno(en, "starting %s", argv[0]);
+
+		return hf_err(HF_EFATAL, "%s", hf_err_text(e)); /* never "not found" */
 	}
 	c.pidfd = (int)syscall(SYS_pidfd_open, c.pid, 0);
 	c.talk = hf_steal_fd(&talk_ours);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/time.h"
+
 enum {
 	PIECES = 64,           /* of one file under way; the window may allow fewer */
 	AT_ONCE = 512 << 10,   /* asked for before the size of the file is known */
@@ -36,11 +38,21 @@ send(struct hf_sftp *s, struct hf_sftp_call *call, struct hf_buf *b,
 	return hf_sftp_send(s, call, b, &(struct hf_sftp_ask){.is_urgent = how->is_urgent});
 }
 
+static struct hf_err *
+wait_for(struct hf_sftp_call *call, const struct hf_sftp_how *how)
+{
+	double left = how->until - hf_clock(), within = how->within_s;
+
+	if (how->until > 0 && (within <= 0 || left < within))
+		within = left > 0.001 ? left : 0.001;
+	return hf_sftp_wait(call, within);
+}
+
 /* Waits for an answer of that type. */
 static struct hf_err *
 await(struct hf_sftp_call *call, enum hf_sftp_type type, const struct hf_sftp_how *how)
 {
-	HF_TRY(hf_sftp_wait(call, how->within_s));
+	HF_TRY(wait_for(call, how));
 	return hf_sftp_result(call, type);
 }
 
@@ -224,55 +236,81 @@ ask_piece(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, 
 	return send(s, call, &b, how);
 }
 
+/* Bytes from `off` on of an open file, which go to `to`. */
+struct reading {
+	struct hf_sftp *s;
+	const struct hf_sftp_handle *handle;
+	const struct hf_sftp_how *how;
+	uint64_t off;
+	uint8_t *to;
+	size_t at, end; /* asked for so far, and how much there is to be had */
+	struct ring ring;
+};
+
+static void
+clear_reading(struct reading *r)
+{
+	clear_ring(&r->ring);
+}
+
+#define READING __attribute__((cleanup(clear_reading))) struct reading
+
+/* Asks for as much as may be under way. */
+static struct hf_err *
+ask_ahead(struct reading *r)
+{
+	size_t step = hf_sftp_read_size(r->s);
+
+	while (r->at < r->end && r->ring.n < PIECES) {
+		size_t n = r->end - r->at < step ? r->end - r->at : step;
+
+		HF_TRY(ask_piece(r->s, r->handle, r->off + r->at, r->to + r->at, n, r->how,
+			&add_piece(&r->ring, r->at, n)->call));
+		r->at += n;
+	}
+	return NULL;
+}
+
 /*
- * Waits for a piece, and asks again for what a server left out of it. *end becomes smaller when
- * the file ends within the piece.
+ * Waits for a piece, and asks again for what a server left out of it. The end comes nearer when the
+ * file ends within the piece.
  */
 static struct hf_err *
-complete(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, uint8_t *to,
-	struct piece *p, const struct hf_sftp_how *how, size_t *end)
+complete(struct reading *r, struct piece *p)
 {
 	size_t got = 0;
 
 	for (;;) {
-		HF_TRY(hf_sftp_wait(&p->call, how->within_s));
+		HF_TRY(wait_for(&p->call, r->how));
 		bool is_end = p->call.type == HF_SFTP_STATUS && p->call.status == HF_SFTP_EOF;
 
 		if (!is_end)
 			HF_TRY(hf_sftp_result(&p->call, HF_SFTP_DATA));
 		if (is_end || p->call.got == 0) {
-			if (p->at + got < *end)
-				*end = p->at + got;
+			if (p->at + got < r->end)
+				r->end = p->at + got;
 			return NULL;
 		}
 		got += p->call.got;
-		if (got == p->len || p->at + got >= *end)
+		if (got == p->len || p->at + got >= r->end)
 			return NULL;
-		HF_TRY(ask_piece(s, handle, off + p->at + got, to + p->at + got, p->len - got,
-			how, &p->call));
+		HF_TRY(ask_piece(r->s, r->handle, r->off + p->at + got, r->to + p->at + got,
+			p->len - got, r->how, &p->call));
 	}
 }
 
-/* Reads up to `len` bytes from `off` on to `to`; *got < len only at the end of the file. */
+/* Reads all of it; r->end is lower afterwards only if the file ends there. */
 static struct hf_err *
-fetch(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, uint8_t *to,
-	size_t len, const struct hf_sftp_how *how, size_t *got)
+collect(struct reading *r)
 {
-	RING ring = {.n = 0};
-	size_t at = 0, end = len, step = hf_sftp_read_size(s);
-
-	while (at < end || ring.n > 0) {
-		if (at < end && ring.n < PIECES) {
-			size_t n = end - at < step ? end - at : step;
-
-			HF_TRY(ask_piece(s, handle, off + at, to + at, n, how,
-				&add_piece(&ring, at, n)->call));
-			at += n;
-		} else {
-			HF_TRY(complete(s, handle, off, to, oldest(&ring), how, &end));
-		}
+	while (r->at < r->end || r->ring.n > 0) {
+		HF_TRY(ask_ahead(r));
+		struct piece *p = oldest(&r->ring);
+		if (p->at < r->end)
+			HF_TRY(complete(r, p));
+		else
+			hf_sftp_call_clear(&p->call);
 	}
-	*got = end;
 	return NULL;
 }
 
@@ -293,15 +331,11 @@ check_range(const struct hf_sftp_attrs *attrs, uint64_t off, size_t len, uint64_
 	return NULL;
 }
 
-/* Reads from an open file. The beginning is asked for together with the size. */
-static struct hf_err *
-read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, size_t len,
-	const struct hf_sftp_how *how, struct hf_buf *out)
+/* How much is asked for before it is known how much there is. */
+static size_t
+early_len(const struct hf_buf *out, uint64_t off, size_t len, size_t step)
 {
-	CALL stat = {.session = NULL};
-	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
-	size_t early = out->max - out->len, step = hf_sftp_read_size(s), got = 0, more = 0;
-	uint64_t want;
+	size_t early = out->max - out->len;
 
 	if (len == SIZE_MAX && early > step)
 		early = step;
@@ -309,24 +343,42 @@ read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off,
 		early = AT_ONCE;
 	if (early > len)
 		early = len;
-	if (off > INT64_MAX - early) /* no server has files like that */
-		early = 0;
-	HF_TRY(hf_buf_reserve(out, early));
+	return off > (uint64_t)INT64_MAX - early ? 0 : early; /* no file is like that */
+}
+
+/* Reads from an open file. The beginning is asked for together with the size. */
+static struct hf_err *
+read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, size_t len,
+	const struct hf_sftp_how *how, struct hf_buf *out)
+{
+	CALL stat = {.session = NULL};
+	READING first = {.s = s, .handle = handle, .how = how, .off = off};
+	READING rest = {.s = s, .handle = handle, .how = how};
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	uint64_t want;
+
+	first.end = early_len(out, off, len, hf_sftp_read_size(s));
+	HF_TRY(hf_buf_reserve(out, first.end));
+	first.to = out->p + out->len;
 	begin_handle(&b, HF_SFTP_FSTAT, handle);
 	HF_TRY(send(s, &stat, &b, how));
-	HF_TRY(fetch(s, handle, off, out->p + out->len, early, how, &got));
+	HF_TRY(ask_ahead(&first));
 	HF_TRY(await(&stat, HF_SFTP_ATTRS, how));
 	HF_TRY(check_range(&stat.attrs, off, len, &want));
-	if (got > want) /* it has grown since */
-		got = (size_t)want;
-	out->len += got;
-	HF_TRY(hf_buf_reserve(out, (size_t)want - got));
-	if (got == early || got == want)
-		HF_TRY(fetch(s, handle, off + got, out->p + out->len, (size_t)want - got, how,
-			&more));
-	out->len += more;
-	if (got + more < want)
+	if (first.end > want)
+		first.end = (size_t)want;
+	size_t early = first.end;
+	HF_TRY(collect(&first));
+	out->len += first.end;
+	HF_TRY(hf_buf_reserve(out, (size_t)want - early));
+	rest.off = off + early;
+	rest.to = out->p + out->len;
+	rest.end = (size_t)want - early;
+	if (first.end == early)
+		HF_TRY(collect(&rest));
+	if (first.end + rest.end < want)
 		return hf_err(HF_ECORRUPT, "the file became shorter");
+	out->len += rest.end;
 	return NULL;
 }
 
@@ -419,25 +471,17 @@ rename_plainly(
 	return do_it(s, &b, how);
 }
 
-static struct hf_err *
-rename_over(struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+struct hf_err *
+hf_sftp_rename_over(
+	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
 {
 	hf_autofree char *aside = NULL;
-	struct hf_sftp_attrs attrs;
-	struct hf_err *e = rename_plainly(s, from, to, how);
 
-	if (e == NULL || (hf_err_code(e) != HF_EIO && hf_err_code(e) != HF_EEXISTS))
-		return e;
-	/* "Failure" may mean that the new name is taken, and may mean anything else. */
-	hf_autoptr(hf_err) none = hf_sftp_stat(s, to, how, &attrs);
-	if (none != NULL)
-		return e;
 	if (asprintf(&aside, "%s-old", from) < 0)
 		abort();
-	hf_err_free(e);
-	HF_TRY(rename_plainly(s, to, aside, how));
-	e = rename_plainly(s, from, to, how);
-	/* Whatever happens to these two requests, the old file is not lost. */
+	HF_TRY(hf_err_ignore(rename_plainly(s, to, aside, how), HF_ENOTFOUND));
+	struct hf_err *e = rename_plainly(s, from, to, how);
+	/* Whatever becomes of these requests, the old file is not lost. */
 	hf_autoptr(hf_err) after =
 		e == NULL ? hf_sftp_remove(s, aside, how) : rename_plainly(s, aside, to, how);
 	return e;
@@ -448,13 +492,23 @@ hf_sftp_rename(
 	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
 {
 	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	struct hf_sftp_attrs attrs;
 
-	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME))
-		return rename_over(s, from, to, how);
-	begin_extended(&b, "posix-rename@openssh.com");
-	add_path(&b, from);
-	add_path(&b, to);
-	return do_it(s, &b, how);
+	if (hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME) {
+		begin_extended(&b, "posix-rename@openssh.com");
+		add_path(&b, from);
+		add_path(&b, to);
+		return do_it(s, &b, how);
+	}
+	struct hf_err *e = rename_plainly(s, from, to, how);
+	if (e == NULL || hf_err_code(e) != HF_EIO)
+		return e;
+	/* "Failure" may mean that the new name is taken, and may mean anything else. */
+	hf_autoptr(hf_err) none = hf_sftp_stat(s, to, how, &attrs);
+	if (none != NULL)
+		return e;
+	hf_err_free(e);
+	return hf_err(HF_EEXISTS, "there is a file of that name");
 }
 
 struct hf_err *
@@ -602,18 +656,21 @@ deliver(struct listing *l, const struct folder *f, const struct hf_sftp_call *ca
 static struct hf_err *
 finish_folder(struct listing *l, struct folder *f)
 {
-	size_t depth = READDIRS;
+	size_t depth = READDIRS, n_answers = 0;
 
 	while (f->is_open) {
 		struct hf_sftp_call *call = &f->calls[f->first];
 
-		HF_TRY(hf_sftp_wait(call, l->how->within_s));
+		HF_TRY(wait_for(call, l->how));
 		f->first = (f->first + 1) % MAX_READDIRS;
 		f->n--;
 		if (call->type == HF_SFTP_STATUS && call->status == HF_SFTP_EOF)
 			break;
 		HF_TRY(hf_sftp_result(call, HF_SFTP_NAME));
 		HF_TRY(deliver(l, f, call));
+		/* What was asked for at first is enough for most; after that it is a large one. */
+		if (++n_answers < READDIRS)
+			continue;
 		if (depth < MAX_READDIRS)
 			depth *= 2;
 		while (f->n < depth)

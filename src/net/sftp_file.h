@@ -14,6 +14,7 @@
 struct hf_sftp_how {
 	bool is_urgent;  /* waits for no data of others */
 	double within_s; /* for the requests of the operation, each; 0: stuck_s */
+	double until; /* hf_clock(): when the last one must have been answered; 0: no such time */
 };
 
 /* A file or folder that is open there. */
@@ -63,11 +64,17 @@ struct hf_err *hf_sftp_sync_folder(
 	struct hf_sftp *s, const char *path, const struct hf_sftp_how *how) HF_MUST;
 
 /*
- * Gives `from` the name `to`, in place of what has it. In one step where the server has
- * posix-rename@openssh.com. Elsewhere the old file is moved aside first, and back if that was in
- * vain: for a moment there is none of that name.
+ * Gives `from` the name `to`. With posix-rename@openssh.com it takes, in one step, the place of what
+ * has that name; elsewhere that is HF_EEXISTS.
  */
 struct hf_err *hf_sftp_rename(struct hf_sftp *s, const char *from, const char *to,
+	const struct hf_sftp_how *how) HF_MUST;
+
+/*
+ * After that: moves the old file aside, and back if it was in vain. For a moment there is none of
+ * that name.
+ */
+struct hf_err *hf_sftp_rename_over(struct hf_sftp *s, const char *from, const char *to,
 	const struct hf_sftp_how *how) HF_MUST;
 
 /* How much fits where `path` is. HF_ENOTFOUND: the server does not say. */

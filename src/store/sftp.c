@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/time.h"
 #include "net/sftp_file.h"
 #include "store/sftp_place.h"
 #include "store/sftp_pool.h"
@@ -13,6 +14,8 @@
 enum {
 	TEMP_TRIES = 100,
 	CHANGE_S = 60, /* a rename or a removal, behind MAIN_WINDOW on a slow line at most */
+	LOCK_S = 40,
+	LOCK_REQUEST_S = 15,
 	FOLDERS = 256,
 	DATA_SESSIONS = 1,   /* beside the main one */
 	MAX_LEFT_OVER = 100, /* temporary files that are remembered */
@@ -62,17 +65,36 @@ at(const struct sftp *s, const char *name, struct hf_err *e)
 
 #define USE __attribute__((cleanup(hf_sftp_use_clear))) struct hf_sftp_use
 
-static const struct hf_sftp_how calmly = {false, 0};
-static const struct hf_sftp_how at_once = {true, 0};
-/* What the gate of a lease has let through has to be over in time. */
-static const struct hf_sftp_how in_time = {true, CHANGE_S};
+static const struct hf_sftp_how at_once = {.is_urgent = true};
+/* What is only tried, after something else has failed. */
+static const struct hf_sftp_how quickly = {.is_urgent = true, .within_s = LOCK_REQUEST_S};
 
-/* The session for the data of a file, and how it is used. Locks do not wait for anything. */
-static struct hf_err *
-session_for(struct sftp *s, const struct hf_name *name, size_t size, struct hf_sftp_use *out,
-	const struct hf_sftp_how **how)
+/*
+ * How a call about that kind of file is carried out. Locks wait for no data, and a lease counts on
+ * every try to be over soon (locking-design, T_try).
+ */
+static struct hf_sftp_how
+how_for(enum hf_kind kind)
 {
-	*how = name->kind == HF_LOCK ? &at_once : &calmly;
+	if (kind != HF_LOCK)
+		return (struct hf_sftp_how){.is_urgent = kind != HF_PACK};
+	return (struct hf_sftp_how){true, LOCK_REQUEST_S, hf_clock() + LOCK_S};
+}
+
+/* The same for the request that changes something, which the gate of a lease has let through. */
+static struct hf_sftp_how
+in_time(struct hf_sftp_how how)
+{
+	how.is_urgent = true;
+	if (how.within_s <= 0)
+		how.within_s = CHANGE_S;
+	return how;
+}
+
+/* The session for the data of a file. */
+static struct hf_err *
+session_for(struct sftp *s, const struct hf_name *name, size_t size, struct hf_sftp_use *out)
+{
 	if (name->kind == HF_PACK)
 		return hf_sftp_pool_data(s->pool, size, out);
 	return hf_sftp_pool_main(s->pool, out);
@@ -89,13 +111,13 @@ learn_sharing(struct sftp *s, const struct hf_sftp_attrs *config)
 
 /* Looks at `config`, if nobody has yet; where there is none nobody shares. */
 static struct hf_err *
-is_shared(struct sftp *s, struct hf_sftp *session, bool *out)
+is_shared(struct sftp *s, struct hf_sftp *session, const struct hf_sftp_how *how, bool *out)
 {
 	struct hf_sftp_attrs attrs;
 
 	if (atomic_load(&s->sharing) == SHARING_UNKNOWN) {
 		hf_autofree char *path = path_of(s, "config", "");
-		struct hf_err *e = hf_sftp_stat(session, path, &at_once, &attrs);
+		struct hf_err *e = hf_sftp_stat(session, path, how, &attrs);
 
 		if (e == NULL)
 			learn_sharing(s, &attrs);
@@ -132,28 +154,30 @@ folder_of(const char *path)
 }
 
 static struct hf_err *
-make_folder(struct hf_sftp *session, const char *path, uint32_t mode)
+make_folder(
+	struct hf_sftp *session, const char *path, uint32_t mode, const struct hf_sftp_how *how)
 {
 	size_t bad;
 
-	return hf_sftp_mkdirs(session, &path, 1, mode, &at_once, &bad);
+	return hf_sftp_mkdirs(session, &path, 1, mode, how, &bad);
 }
 
 /* Makes the folder `path` and those above it, as far as they are missing, durably. */
 static struct hf_err *
-make_folders(struct hf_sftp *session, const char *path, uint32_t mode)
+make_folders(
+	struct hf_sftp *session, const char *path, uint32_t mode, const struct hf_sftp_how *how)
 {
 	hf_autofree char *parent = hf_str_dup(hf_str(path));
-	struct hf_err *e = make_folder(session, path, mode);
+	struct hf_err *e = make_folder(session, path, mode, how);
 
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND && cut_last(parent)) {
 		hf_err_free(e);
-		HF_TRY(make_folders(session, parent, mode));
-		e = make_folder(session, path, mode);
+		HF_TRY(make_folders(session, parent, mode, how));
+		e = make_folder(session, path, mode, how);
 	}
 	HF_TRY(e);
 	hf_autofree char *above = folder_of(path);
-	return hf_sftp_sync_folder(session, above, &at_once);
+	return hf_sftp_sync_folder(session, above, how);
 }
 
 /* The folder of the repository, without the slash. */
@@ -206,9 +230,9 @@ sftp_create(struct hf_store *store)
 	bool shared;
 
 	HF_TRY(at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
-	HF_TRY(is_shared(s, use.session, &shared));
+	HF_TRY(is_shared(s, use.session, &at_once, &shared));
 	uint32_t mode = shared ? 0770 : 0700;
-	HF_TRY(at(s, NULL, make_folders(use.session, root, mode)));
+	HF_TRY(at(s, NULL, make_folders(use.session, root, mode, &at_once)));
 	for (unsigned kind = 0; kind < HF_KINDS; kind++)
 		if (hf_kind_folder(kind) != NULL)
 			hf_strings_add(&kinds, hf_kind_folder(kind));
@@ -225,7 +249,7 @@ sftp_create(struct hf_store *store)
 static void
 remove_temp(struct sftp *s, struct hf_sftp *session, const char *path)
 {
-	hf_autoptr(hf_err) e = hf_sftp_remove(session, path, &at_once);
+	hf_autoptr(hf_err) e = hf_sftp_remove(session, path, &quickly);
 
 	if (e == NULL || hf_err_code(e) == HF_ENOTFOUND)
 		return;
@@ -272,7 +296,7 @@ open_temp(struct hf_sftp *session, const char *path, bool shared, const struct h
 			return hf_err_in(e, "creating");
 		hf_err_free(e);
 		hf_autofree char *folder = folder_of(path);
-		HF_TRY(hf_err_in(make_folders(session, folder, shared ? 0770 : 0700),
+		HF_TRY(hf_err_in(make_folders(session, folder, shared ? 0770 : 0700, how),
 			"making its folder"));
 		made = true;
 	}
@@ -290,7 +314,7 @@ explain_failure(struct hf_sftp *session, const char *path, size_t size, struct h
 	if (e == NULL || hf_err_code(e) != HF_EIO || !hf_sftp_is_alive(session))
 		return e;
 	hf_autofree char *folder = folder_of(path);
-	hf_autoptr(hf_err) unknown = hf_sftp_space(session, folder, &at_once, &space);
+	hf_autoptr(hf_err) unknown = hf_sftp_space(session, folder, &quickly, &space);
 	if (unknown != NULL)
 		return hf_err_in(e, "the server may have no space left");
 	if (space.files > 0 && space.bytes >= size)
@@ -318,38 +342,73 @@ fill_temp(struct hf_sftp *session, const char *path, struct hf_bytes data, bool 
 	return hf_err_in(hf_sftp_finish_file(session, &handle, NULL, how), "syncing");
 }
 
-/* Gives the finished file its name. */
+/* Whether the file is there already with that content. */
+static bool
+is_the_same(struct hf_sftp *session, const char *path, struct hf_bytes data,
+	const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) found = HF_BUF_SPOOL(data.len);
+	hf_autoptr(hf_err) e = hf_sftp_read_file(session, path, 0, SIZE_MAX, how, &found);
+
+	return e == NULL && found.len == data.len &&
+	       (data.len == 0 || memcmp(found.p, data.p, data.len) == 0);
+}
+
+/*
+ * Gives the finished file its name, for which the gate is asked: writing may have taken minutes.
+ * Where a file cannot be replaced in one step, one that is whole is left alone: names stand for
+ * contents, so that this is what comes of it when two write the same.
+ */
 static struct hf_err *
-publish(struct hf_sftp *session, const char *temp, const char *path, bool shared)
+rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
+	struct hf_bytes data, const char *temp, const char *path, const struct hf_sftp_how *how)
+{
+	const struct hf_sftp_how change = in_time(*how);
+
+	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	struct hf_err *e = hf_sftp_rename(session, temp, path, &change);
+	if (e == NULL || hf_err_code(e) != HF_EEXISTS)
+		return hf_err_in(e, "renaming");
+	hf_err_free(e);
+	if (is_the_same(session, path, data, how)) {
+		remove_temp(s, session, temp);
+		return NULL;
+	}
+	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	return hf_err_in(
+		hf_sftp_rename_over(session, temp, path, &change), "replacing the old file");
+}
+
+/* After the rename: what makes it last. */
+static struct hf_err *
+settle(struct hf_sftp *session, const char *path, bool shared, const struct hf_sftp_how *how)
 {
 	hf_autofree char *folder = folder_of(path);
 
-	HF_TRY(hf_err_in(hf_sftp_rename(session, temp, path, &in_time), "renaming"));
 	/* Only now: some servers do not rename what is read-only. Not all of them know modes. */
 	hf_sftp_chmod_later(session, path, shared ? 0440 : 0400);
-	return hf_err_in(hf_sftp_sync_folder(session, folder, &at_once), "syncing its folder");
+	return hf_err_in(hf_sftp_sync_folder(session, folder, how), "syncing its folder");
 }
 
 static struct hf_err *
 put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const char *path)
 {
 	hf_autofree char *temp = NULL;
-	const struct hf_sftp_how *how;
+	const struct hf_sftp_how how = how_for(name->kind);
 	USE use = {.session = NULL}, last = {.session = NULL};
 	bool shared;
 
-	HF_TRY(session_for(s, name, data.len, &use, &how));
-	HF_TRY(is_shared(s, use.session, &shared));
+	HF_TRY(session_for(s, name, data.len, &use));
+	HF_TRY(is_shared(s, use.session, &how, &shared));
 	remove_left_over(s, use.session);
-	struct hf_err *e = fill_temp(use.session, path, data, shared, how, &temp);
+	struct hf_err *e = fill_temp(use.session, path, data, shared, &how, &temp);
 	e = explain_failure(use.session, path, data.len, e);
 	if (e == NULL)
 		e = hf_sftp_pool_main(s->pool, &last);
-	/* Writing may have taken minutes. */
 	if (e == NULL)
-		e = hf_store_pass(&s->store, name, false, data.len);
+		e = rename_temp(s, last.session, name, data, temp, path, &how);
 	if (e == NULL)
-		e = publish(last.session, temp, path, shared);
+		e = settle(last.session, path, shared, &how);
 	if (e != NULL && temp != NULL) /* no longer there if the rename was done */
 		remove_temp(s, last.session != NULL ? last.session : use.session, temp);
 	return e;
@@ -365,29 +424,36 @@ sftp_put(struct hf_store *store, const struct hf_name *name, struct hf_bytes dat
 	return at(s, text.s, put_at(s, name, data, path));
 }
 
+/* Servers on Windows do not delete what is read-only. Takes `e`, why it was not deleted. */
+static struct hf_err *
+remove_read_only(struct hf_sftp *session, const char *path, const struct hf_sftp_how *how,
+	struct hf_err *e)
+{
+	if (e == NULL || hf_err_code(e) != HF_EFATAL)
+		return e;
+	hf_autoptr(hf_err) mode = hf_sftp_chmod(session, path, 0600, how);
+	if (mode != NULL)
+		return e;
+	hf_autoptr(hf_err) again = hf_sftp_remove(session, path, how);
+	if (again != NULL)
+		return e;
+	hf_err_free(e);
+	return NULL;
+}
+
 static struct hf_err *
 del_at(struct sftp *s, const struct hf_name *name, const char *path)
 {
+	const struct hf_sftp_how how = how_for(name->kind), change = in_time(how);
+	hf_autofree char *folder = folder_of(path);
 	USE use = {.session = NULL};
 
 	HF_TRY(hf_sftp_pool_main(s->pool, &use));
-	struct hf_err *e = hf_sftp_remove(use.session, path, &in_time);
-	if (e != NULL && hf_err_code(e) == HF_EFATAL) {
-		/* Servers on Windows do not delete what is read-only. */
-		hf_autoptr(hf_err) mode = hf_sftp_chmod(use.session, path, 0600, &at_once);
-		hf_autoptr(hf_err) again =
-			mode == NULL ? hf_sftp_remove(use.session, path, &in_time) : NULL;
-
-		if (mode == NULL && again == NULL) {
-			hf_err_free(e);
-			e = NULL;
-		}
-	}
-	HF_TRY(e);
+	struct hf_err *e = hf_sftp_remove(use.session, path, &change);
+	HF_TRY(remove_read_only(use.session, path, &change, e));
 	if (name->kind == HF_PACK || name->kind == HF_LOCK)
 		return NULL;
-	hf_autofree char *folder = folder_of(path);
-	return hf_sftp_sync_folder(use.session, folder, &at_once);
+	return hf_sftp_sync_folder(use.session, folder, &how);
 }
 
 static struct hf_err *
@@ -406,11 +472,11 @@ static struct hf_err *
 get_at(struct sftp *s, const struct hf_name *name, const char *path, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
-	const struct hf_sftp_how *how;
+	const struct hf_sftp_how how = how_for(name->kind);
 	USE use = {.session = NULL};
 
-	HF_TRY(session_for(s, name, len, &use, &how));
-	return hf_sftp_read_file(use.session, path, off, len, how, out);
+	HF_TRY(session_for(s, name, len, &use));
+	return hf_sftp_read_file(use.session, path, off, len, &how, out);
 }
 
 static struct hf_err *
@@ -425,11 +491,12 @@ sftp_get(struct hf_store *store, const struct hf_name *name, uint64_t off, size_
 }
 
 static struct hf_err *
-stat_at(struct sftp *s, struct hf_sftp *session, const char *name, struct hf_sftp_attrs *out)
+stat_at(struct sftp *s, struct hf_sftp *session, const char *name,
+	const struct hf_sftp_how *how, struct hf_sftp_attrs *out)
 {
 	hf_autofree char *path = path_of(s, name, "");
 
-	HF_TRY(at(s, name, hf_sftp_stat(session, path, &at_once, out)));
+	HF_TRY(at(s, name, hf_sftp_stat(session, path, how, out)));
 	if (out->has_mode && !S_ISREG(out->mode))
 		return at(s, name, hf_err(HF_EFATAL, "not a regular file"));
 	if (!out->has_size)
@@ -441,11 +508,12 @@ static struct hf_err *
 sftp_stat(struct hf_store *store, const struct hf_name *name, uint64_t *size)
 {
 	struct sftp *s = sftp_of(store);
+	const struct hf_sftp_how how = how_for(name->kind);
 	struct hf_sftp_attrs attrs;
 	USE use = {.session = NULL};
 
 	HF_TRY(at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
-	HF_TRY(stat_at(s, use.session, hf_name_text(name).s, &attrs));
+	HF_TRY(stat_at(s, use.session, hf_name_text(name).s, &how, &attrs));
 	if (name->kind == HF_CONFIG)
 		learn_sharing(s, &attrs);
 	*size = attrs.size;
@@ -458,7 +526,7 @@ struct listing {
 	struct sftp *s;
 	struct hf_sftp *session;
 	enum hf_kind kind;
-	const struct hf_strings *folders;
+	const struct hf_sftp_how *how;
 	hf_store_list_fn *fn;
 	void *arg;
 	bool is_passed; /* the error is not about the folder */
@@ -479,7 +547,8 @@ list_file(void *arg, size_t folder, struct hf_str file, const struct hf_sftp_att
 	l->is_passed = true;
 	/* A link, or a server that says little. */
 	if (!attrs->has_mode || !attrs->has_size || S_ISLNK(attrs->mode)) {
-		struct hf_err *e = stat_at(l->s, l->session, hf_name_text(&name).s, &found);
+		struct hf_err *e =
+			stat_at(l->s, l->session, hf_name_text(&name).s, l->how, &found);
 
 		if (e != NULL &&
 			(hf_err_code(e) == HF_ENOTFOUND || hf_err_code(e) == HF_EFATAL)) {
@@ -512,6 +581,7 @@ static struct hf_err *
 sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
 	struct sftp *s = sftp_of(store);
+	const struct hf_sftp_how how = how_for(kind);
 	hf_auto(hf_strings) folders = {0}, paths = {0};
 	USE use = {.session = NULL};
 	size_t bad = 0;
@@ -528,9 +598,9 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 
 		hf_strings_add(&paths, path);
 	}
-	struct listing l = {s, use.session, kind, &folders, fn, arg, false};
+	struct listing l = {s, use.session, kind, &how, fn, arg, false};
 	struct hf_err *e = hf_sftp_list(use.session, (const char *const *)paths.v, paths.len,
-		kind == HF_LOCK ? &at_once : &calmly, list_file, &l, &bad);
+		&how, list_file, &l, &bad);
 	return l.is_passed ? e : at(s, folders.v[bad], e);
 }
 

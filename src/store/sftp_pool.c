@@ -18,7 +18,8 @@ enum {
 	LARGE = 1 << 20, /* so many bytes are worth a session of their own */
 };
 static const double asking_s = 300; /* for people who type a password */
-static const double connect_s = 60;
+static const double connect_s =
+	25; /* so that a try about a lock is over in 45 (locking-design) */
 static const double again_s = 60; /* to the next try to open a session for data */
 
 struct hf_sftp_member {

@@ -102,8 +102,9 @@ class Between:
             self.server.kill()
         with self.lock:
             if self.args.log:
-                with open(self.args.log, "w") as f:
+                with open(self.args.log + ".new", "w") as f:
                     json.dump({"requests": self.requests, "turns": self.turns, "most": self.most}, f)
+                os.rename(self.args.log + ".new", self.args.log)
         os._exit(0)
 
     def strikes(self, kind):
