@@ -14,6 +14,7 @@
 #   make torture    those with faults, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make cache      those about the cache, in their long form
+#   make cache-stress S=3600  many processes on one cache for so long; SEED=1: with these choices
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make beside-restic  writes docs/cache-beside-restic.md from what is seen
 #   make bench      measures, beside restic and Borg
@@ -70,6 +71,11 @@ torture: all peers
 locks: all peers
 	@LOCKS=long STORY=$(STORY) tools/run-tests -C $(BUILD) --scale 10 locks
 
+cache-stress: all peers
+	@PYTHONPATH=tests/harness HOLDFAST=$(abspath $(BUILD)/holdfast) CACHE_STRESS=$(S) \
+		CACHE_STRESS_SEED=$(if $(filter file,$(origin SEED)),,$(SEED)) \
+		python3 -B tests/cache/test_cache_stress.py
+
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
@@ -108,8 +114,10 @@ fuzz:
 	@tools/deps build fuzz
 	@tools/fuzz $(S) $(F)
 
+# delayfs is built only if FUSE was there when the build directory was set up.
 bench: all peers
 	@tools/deps bench
+	@[ -x $(BUILD)/bench/delayfs ] || { meson setup --reconfigure $(BUILD) && ninja -C $(BUILD); }
 	@tools/bench $(BUILD)
 
 install: all
@@ -118,4 +126,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks cache beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks cache cache-stress beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean

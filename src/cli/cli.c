@@ -225,6 +225,8 @@ run(struct hf_cli *cli, int argc, char **argv)
 		e = hf_opt_env(tables, 2, get_env, cli->env);
 	if (e == NULL)
 		e = set_levels(cli);
+	if (cli->command != NULL && cli->command->is_raw)
+		hf_out_keep_clean(cli->out);
 	if (e == NULL) {
 		args.v = hf_alloc_(words.len + 1, sizeof *args.v);
 		while (n_words + args.len < words.len) {

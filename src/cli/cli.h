@@ -48,6 +48,7 @@ struct hf_command {
 	size_t n_opts;
 	size_t opts_size; /* of the struct that `opts` fill; it begins zeroed */
 	bool is_hidden;
+	bool is_raw; /* its standard output is the content of a file, and nothing else */
 	/*
 	 * It starts processes before there are threads, and takes signals itself: cli->signals is
 	 * NULL, and nothing has been done about any signal.

@@ -253,5 +253,6 @@ const struct hf_command hf_cmd_cat = {
 	.text = "Prints one object of the repository, decrypted. Packs are printed as they "
 		"are\n"
 		"stored.",
+	.is_raw = true,
 	.run = run,
 };

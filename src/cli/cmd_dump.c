@@ -121,5 +121,6 @@ const struct hf_command hf_cmd_dump = {
 	.text = "Prints the content of a file in a snapshot. A folder becomes a tar archive;\n"
 		"\"/\" is the whole snapshot.",
 	HF_COMMAND_OPTS(options, struct dump_options),
+	.is_raw = true,
 	.run = run,
 };

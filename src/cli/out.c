@@ -23,6 +23,7 @@ struct hf_out {
 	bool is_terminal, has_status, is_err_terminal;
 	unsigned verbosity;
 	bool is_json;
+	bool is_clean; /* standard output carries data only */
 	struct hf_stop *stop; /* borrowed */
 
 	pthread_mutex_t lock; /* guards what follows */
@@ -75,6 +76,12 @@ hf_out_set_level(struct hf_out *o, unsigned verbosity, bool is_json)
 {
 	o->verbosity = verbosity;
 	o->is_json = is_json;
+}
+
+void
+hf_out_keep_clean(struct hf_out *o)
+{
+	o->is_clean = true;
 }
 
 unsigned
@@ -235,26 +242,6 @@ put_line(struct hf_out *o, struct hf_str s, bool now)
 		flush_around_status(o);
 }
 
-void
-hf_say(struct hf_out *o, enum hf_say level, const char *fmt, ...)
-{
-	char *text = NULL;
-	va_list ap;
-	int n;
-
-	if (!hf_out_says(o, level))
-		return;
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	pthread_mutex_lock(&o->lock);
-	put_line(o, (struct hf_str){text, (size_t)n}, level != HF_SAY_DATA);
-	pthread_mutex_unlock(&o->lock);
-	free(text);
-}
-
 static void
 put_err(struct hf_out *o, struct hf_str s)
 {
@@ -272,6 +259,29 @@ put_err(struct hf_out *o, struct hf_str s)
 	write_err(o, hf_bytes_str(hf_buf_bytes(&line)));
 	if (was_shown)
 		show_status(o);
+}
+
+void
+hf_say(struct hf_out *o, enum hf_say level, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+	int n;
+
+	if (!hf_out_says(o, level))
+		return;
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	pthread_mutex_lock(&o->lock);
+	if (o->is_clean && level != HF_SAY_DATA)
+		put_err(o, (struct hf_str){text, (size_t)n});
+	else
+		put_line(o, (struct hf_str){text, (size_t)n}, level != HF_SAY_DATA);
+	pthread_mutex_unlock(&o->lock);
+	free(text);
 }
 
 void

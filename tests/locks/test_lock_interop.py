@@ -42,6 +42,25 @@ def each(*names):
     return wrap
 
 
+@tap.test
+def files_on_standard_output_stay_what_they_are(tmp):
+    ours = repos.holdfast()
+    repo, _ = prepare(tmp)
+    (tmp / "file").write_text("content\n")
+    ours(repo, "backup", "file", cwd=tmp)
+    blob = sorted(b for kind, b in ours.blobs(repo) if kind == "data")[0]
+    want = {args: ours(repo, *args).stdout for args in
+            (("dump", "latest", "/file"), ("cat", "blob", blob), ("cat", "snapshot", "latest"))}
+    tap.eq(want["dump", "latest", "/file"], "content\n")
+    for args, text in want.items():
+        with locking.exclusive(ours, repo) as held:
+            run = locking.Run(ours, repo, "--retry-lock", "5m", *args)
+            locking.until("waiting", lambda: "waiting up to 5m0s for the lock" in run.stderr())
+            held.release()
+            held.end()
+            tap.eq((run.end(), run.stdout()), (0, text), " ".join(args))
+
+
 def restic_beside(tmp, restic, hold, may_share):
     """All that restic can do while we hold a lock."""
     repo, _ = prepare(tmp)
