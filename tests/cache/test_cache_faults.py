@@ -97,7 +97,8 @@ def torture(tmp, command, prepare):
 
 
 for _name, _command, _states in (
-        ("ls", LS, [stale] + IS_LONG * [warm, cold, first_use]), ("backup", BACKUP, [stale] + IS_LONG * [warm, first_use]),
+        ("ls", LS, [stale] + IS_LONG * [warm, cold, first_use]),
+        ("backup", BACKUP, [stale] + IS_LONG * [warm, first_use]),
         ("snapshots", SNAPSHOTS, [first_use] + IS_LONG * [stale]), ("cleanup", CLEANUP, [old]),
         ("cache", TABLE, IS_LONG * [warm])):
     for _state in _states:
