@@ -94,10 +94,15 @@ def run(*argv, env=None, check=0, timeout=120, **kw):
 
 
 def _remove(path):
+    path = str(path)
+
     def force(fn, p, _):
-        for q in (os.path.dirname(p), p):
-            if not os.path.islink(q):
+        # Never the folder above, which is everybody's.
+        for q in (os.path.dirname(p), p) if p != path else (p,):
+            if os.path.exists(q) and not os.path.islink(q):
                 os.chmod(q, stat.S_IRWXU)
+        if not os.path.lexists(p):
+            return
         fn(p) if fn is not os.open else shutil.rmtree(p, ignore_errors=True)
 
     shutil.rmtree(path, onerror=force)
