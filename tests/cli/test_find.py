@@ -324,14 +324,14 @@ def what_cannot_be_read_is_told(tmp):
     repository(p)
     lost = node(p, "docs")["subtree"]
     pack = pack_of(p, "tree", lost)
-    good = p.one(tap.holdfast(), "find", "-q", "x").stdout.splitlines()
+    good = p.one(tap.holdfast(), "find", "--no-cache", "-q", "x").stdout.splitlines()
     path = tmp / "repo/data" / pack[:2] / pack
     out = p.one(p.restic, "find", "--no-lock", "--tree", lost, "--show-pack-id").stdout
     at = re.search(r"offset (\d+), length (\d+)", out)
     with open(path, "r+b") as f:
         f.seek(int(at.group(1)) + int(at.group(2)) // 2)
         f.write(b"damage!!")
-    r = p.one(tap.holdfast(), "find", "-q", "x")
+    r = p.one(tap.holdfast(), "find", "--no-cache", "-q", "x")
     tap.eq(r.returncode, 1)
     tap.contains(r.stderr, "/data/docs")
     tap.contains(r.stderr, lost[:8])
@@ -341,9 +341,9 @@ def what_cannot_be_read_is_told(tmp):
     good.reverse()
     tap.eq(r.stdout.splitlines(), good)
     # The folder itself is still there, and so is its tree for who looks for what is damaged.
-    tap.contains(p.one(tap.holdfast(), "find", "-q", "docs").stdout, "/data/docs\n")
-    tap.contains(p.one(tap.holdfast(), "find", "--tree", lost).stdout, " ... path /data/docs\n")
-    r = p.one(tap.holdfast(), "find", "--json", "x")
+    tap.contains(p.one(tap.holdfast(), "find", "--no-cache", "-q", "docs").stdout, "/data/docs\n")
+    tap.contains(p.one(tap.holdfast(), "find", "--no-cache", "--tree", lost).stdout, " ... path /data/docs\n")
+    r = p.one(tap.holdfast(), "find", "--no-cache", "--json", "x")
     tap.eq(r.returncode, 1)
     tap.ok(json.loads(r.stdout))
     for line in r.stderr.splitlines():
@@ -367,7 +367,7 @@ def folders_that_are_shared_are_read_once(tmp):
         p.setup("backup", "-q", "data")
         if n in (0, 7):
             trace = tmp / "trace"
-            p.one("strace", "-f", "-y", "-e", "trace=pread64,read", "-o", trace, tap.holdfast(), "find", "--no-lock", "nothing")
+            p.one("strace", "-f", "-y", "-e", "trace=pread64,read", "-o", trace, tap.holdfast(), "find", "--no-cache", "--no-lock", "nothing")
             counts.append(len(re.findall(r"repo/data/[0-9a-f]{2}/", trace.read_text())))
     # Per snapshot more: the root, and the folder that changed.
     tap.ok(40 < counts[0] < counts[1] <= counts[0] + 7 * 8, counts)
