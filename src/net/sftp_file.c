@@ -8,7 +8,7 @@
 
 enum {
 	PIECES = 64,           /* of one file under way; the window may allow fewer */
-	AT_ONCE = 512 << 10,   /* asked for before the size of the file is known */
+	AT_ONCE = 32 << 20,    /* asked for before the size of the file is known */
 	READDIRS = 2,          /* at first: the second answer says that there is no more */
 	MAX_READDIRS = 16,     /* in a folder that turns out to be large */
 	FOLDERS = 256,         /* listed at the same time */

@@ -17,7 +17,7 @@ enum {
 	LOCK_S = 40,
 	LOCK_REQUEST_S = 15,
 	FOLDERS = 256,
-	DATA_SESSIONS = 1,   /* beside the main one */
+	DATA_SESSIONS = 3,   /* beside the main one, at most */
 	MAX_LEFT_OVER = 100, /* temporary files that are remembered */
 };
 static const double default_stuck_s = 300; /* as in restic */
@@ -647,11 +647,17 @@ promises(const struct hf_sftp *session)
 	return all;
 }
 
+static unsigned
+data_sessions(unsigned connections)
+{
+	return connections - 1 < DATA_SESSIONS ? connections - 1 : DATA_SESSIONS;
+}
+
 static struct hf_err *
 connect_store(struct sftp *s, const struct hf_open *o, const struct hf_strings *command)
 {
 	struct hf_sftp_pool_setup setup = {.command = command,
-		.more = s->store.connections > 1 ? DATA_SESSIONS : 0,
+		.more = data_sessions(s->store.connections),
 		.stuck_s = o->stuck_s > 0 ? o->stuck_s : default_stuck_s,
 		.stop = o->stop,
 		.say = say,

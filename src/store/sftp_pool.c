@@ -12,14 +12,15 @@
 
 enum {
 	MAX_PLACES = 8,
-	WINDOW = 4
-		 << 20, /* OpenSSH has 2 MiB under way on a connection; the rest waits in ssh */
-	MAIN_WINDOW = 1 << 20,
-	LARGE = 1 << 20, /* so many bytes are worth a session of their own */
+	WINDOW = 8 << 20,       /* of a session for data alone */
+	MAIN_WINDOW = 1 << 20,  /* of the main one beside others */
+	ALONE_WINDOW = 2 << 20, /* and without them */
+	LARGE = 1 << 20,        /* so many bytes are worth a session of their own */
+	BUSY = 2 << 20,         /* no more is under way in OpenSSH; the rest waits in ssh */
 };
 static const double asking_s = 300; /* for people who type a password */
-static const double connect_s =
-	25; /* so that a try about a lock is over in 45 (locking-design) */
+/* So that a try about a lock is over in 45 (locking-design, T_try). */
+static const double connect_s = 25;
 static const double again_s = 60; /* to the next try to open a session for data */
 
 struct hf_sftp_member {
@@ -79,7 +80,9 @@ connect_to(struct hf_sftp_pool *p, bool is_main, bool may_ask, struct hf_sftp **
 		.terminal = may_ask ? HF_CHILD_MAY_ASK : HF_CHILD_ALONE,
 		.connect_s = may_ask ? asking_s : connect_s,
 		.stuck_s = p->stuck_s,
-		.window = is_main && p->n > 1 ? MAIN_WINDOW : WINDOW,
+		.window = !is_main   ? WINDOW
+			  : p->n > 1 ? MAIN_WINDOW
+				     : ALONE_WINDOW,
 		.say = is_main ? say : NULL, /* what the others say, the main one has said */
 		.gives_up = gives_up,
 		.arg = p};
@@ -213,34 +216,42 @@ hf_sftp_pool_main(struct hf_sftp_pool *p, struct hf_sftp_use *out)
 	return e;
 }
 
-struct hf_err *
-hf_sftp_pool_data(struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out)
+/* Under the lock. The one for data with the least to do; another is opened if all have much. */
+static struct place *
+find_place(struct hf_sftp_pool *p, bool is_busy)
 {
 	struct place *best = NULL;
-	size_t load = SIZE_MAX;
+	size_t least = SIZE_MAX;
 
-	pthread_mutex_lock(&p->lock);
-	bool is_busy = size >= LARGE ||
-		       (is_usable(&p->places[0]) &&
-			       hf_sftp_load(p->places[0].member->session) >= MAIN_WINDOW / 2);
 	for (unsigned i = 1; i < p->n; i++) {
 		struct place *place = &p->places[i];
 
 		if (!is_usable(place)) {
-			if (is_busy)
+			if (is_busy && (best == NULL || least >= BUSY))
 				start_beside(place);
-			continue;
+			break; /* one after the other */
 		}
-		size_t under_way = hf_sftp_load(place->member->session);
-		if (under_way < load) {
+		size_t load = hf_sftp_load(place->member->session);
+		if (load < least) {
 			best = place;
-			load = under_way;
+			least = load;
 		}
 	}
-	if (best != NULL)
-		use(p, best, out);
+	return best;
+}
+
+struct hf_err *
+hf_sftp_pool_data(struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out)
+{
+	pthread_mutex_lock(&p->lock);
+	bool is_busy = size >= LARGE ||
+		       (is_usable(&p->places[0]) &&
+			       hf_sftp_load(p->places[0].member->session) >= MAIN_WINDOW / 2);
+	struct place *place = find_place(p, is_busy);
+	if (place != NULL)
+		use(p, place, out);
 	pthread_mutex_unlock(&p->lock);
-	return best != NULL ? NULL : hf_sftp_pool_main(p, out);
+	return place != NULL ? NULL : hf_sftp_pool_main(p, out);
 }
 
 /* ---- beginning and end ---- */

@@ -4,8 +4,8 @@
  *
  * The first one, the main session, is opened with the store and may ask for a password. All that is
  * small goes through it: locks above all, which therefore never wait behind data, whatever the line
- * is like. When data begin to flow, more sessions are opened beside it, in the background and
- * without a terminal: `ssh` does that without asking as soon as there is a key, an agent or a shared
+ * is like. When data begin to flow, another session is opened beside it, and more when that has
+ * more to do than one connection carries (BUSY), in the background and without a terminal: `ssh` does that without asking as soon as there is a key, an agent or a shared
  * connection. Until they are there, and for good where they cannot be had, data take the main
  * session, too, of which they may fill only a part (MAIN_WINDOW).
  *
@@ -22,7 +22,7 @@ struct hf_sftp_pool;
 
 struct hf_sftp_pool_setup {
 	const struct hf_strings *command; /* copied */
-	unsigned more;                    /* sessions for data beside the main one */
+	unsigned more;                    /* sessions for data beside the main one, at most */
 	double stuck_s;
 	struct hf_stop *stop; /* ends connecting; or NULL */
 	void (*say)(void *arg, const char *line);
