@@ -13,7 +13,8 @@
  *					server's first answer says
  *	s3.bucket-lookup=auto|dns|path	s3_i.h, enum s3_lookup
  *	s3.list-objects-v1=BOOL		for servers without ListObjectsV2
- *	s3.storage-class=NAME		of all that is written
+ *	s3.storage-class=NAME		of all that is written; GLACIER and DEEP_ARCHIVE of packs of
+ *					data alone
  *	s3.unsafe-anonymous-auth=BOOL	requests are not signed
  *	s3.part-size=MIB		larger files go in parts of so much (ours alone; 200)
  *	s3.hash-uploads=BOOL		uploads are hashed again instead of taking the file's name

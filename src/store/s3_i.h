@@ -84,8 +84,8 @@ enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 struct s3_ask {
 	const char *method;
 	const char *key; /* of an object; NULL: the bucket */
-	bool is_lock;    /* it is about a lock: nothing makes it wait */
-	bool is_bounded; /* a change that is over after S3_CHANGE_S */
+	bool is_lock;    /* it is about a lock: nothing makes it wait, and it is over in time */
+	bool is_bounded; /* a change that is over after WEB_CHANGE_S */
 	struct hf_bytes body;
 	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */
 	struct hf_sigv4_pair params[S3_PARAMS],
@@ -95,12 +95,6 @@ struct s3_ask {
 	size_t len;
 	struct hf_buf *out;
 };
-
-/*
- * A change but for a pack is over after so long, so that a lease knows what its gate lets pass.
- * Packs may take longer: one that comes late harms nobody (lease.h (3)).
- */
-enum { S3_CHANGE_S = 180 };
 
 /* The headers that every answer brings along, in a->values. */
 enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION };

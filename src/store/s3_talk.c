@@ -8,6 +8,7 @@
 #include "codec/sha256.h"
 #include "net/xml.h"
 #include "store/s3_i.h"
+#include "store/web_i.h"
 
 enum {
 	SKEW_S = 240,           /* servers put up with five minutes, most of them with more */
@@ -91,6 +92,8 @@ advice(struct hf_str code)
 		{"AuthorizationHeaderMalformed", "; is -o s3.region= right?"},
 		{"ExpiredToken", "; new keys are needed, with a new AWS_SESSION_TOKEN"},
 		{"InvalidAccessKeyId", "; is AWS_ACCESS_KEY_ID right?"},
+		{"InvalidObjectState", "; it is in an archive: order it back (restore-object) "
+				       "and try again when it is there"},
 		{"InvalidToken", "; is AWS_SESSION_TOKEN right?"},
 		{"NoSuchBucket", "; only init makes a bucket"},
 		{"RequestExpired", "; is the clock of this machine right?"},
@@ -328,7 +331,9 @@ send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_
 		.out = ask->out,
 		.want = want,
 		.n_want = 4,
-		.deadline_s = ask->is_bounded ? S3_CHANGE_S : 0,
+		.deadline_s = ask->is_lock      ? HF_LOCK_CALL_S
+			      : ask->is_bounded ? WEB_CHANGE_S
+						: 0,
 		.no_redirect = true,
 		.no_pace = ask->is_lock,
 	};

@@ -26,6 +26,7 @@ import http.server
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import tempfile
@@ -34,6 +35,7 @@ import urllib.parse
 from xml.sax.saxutils import escape, unescape
 
 EMPTY = hashlib.sha256(b"").hexdigest()
+ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")  # objects that nobody can read until they are ordered back
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -339,6 +341,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         m = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if self.command == "HEAD":
             return lambda f: self.answer(200, headers={**headers, "Content-Length": len(o.data)})
+        if o.storage_class in ARCHIVES:
+            raise Refused(403, "InvalidObjectState", "The object is in an archive.")
         if not m:
             return lambda f: self.answer(200, o.data, headers, f)
         first, last = int(m[1]), min(int(m[2] or len(o.data)), len(o.data) - 1)
@@ -393,10 +397,13 @@ class _Http(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Server:
-    """`domain`: buckets are also found in front of that name, as bucket.domain."""
+    """`domain`: buckets are also found in front of that name, as bucket.domain.
+
+    `tls`: a certificate for localhost, as restd.Authority makes one; then the server speaks nothing else.
+    """
 
     def __init__(self, port=0, region="us-east-1", token=None, conditional=True, page=1000,
-                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20):
+                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None):
         self.access, self.secret, self.token = "HFTESTKEY", "geheim/+=secret", token
         self.region, self.conditional, self.page, self.v1_only = region, conditional, page, v1_only
         self.anonymous, self.clock, self.domain, self.min_part = anonymous, clock, domain, min_part
@@ -406,6 +413,13 @@ class Server:
         self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)
         self.http.top = self
+        self.is_tls = tls is not None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.cert, tls.key)
+            # The handshake is for the thread of the connection: here it would hold up everybody.
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True,
+                                                   do_handshake_on_connect=False)
         self.port = self.http.server_address[1]
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
@@ -423,7 +437,8 @@ class Server:
         return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock)
 
     def url(self, place):
-        return f"s3:http://127.0.0.1:{self.port}/{place}"
+        where = "https://localhost" if self.is_tls else "http://127.0.0.1"
+        return f"s3:{where}:{self.port}/{place}"
 
     @property
     def env(self):
