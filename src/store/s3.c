@@ -330,6 +330,7 @@ s3_free(struct hf_store *st)
 	hf_http_free(s->http);
 	s3_place_clear(&s->place);
 	s3_keys_clear(&s->keys);
+	s3_meta_free(s->meta);
 	pthread_mutex_destroy(&s->lock);
 	free(s->region);
 	free(s->storage_class);
@@ -368,8 +369,25 @@ parse_class(const struct hf_open *o, char **out)
 	return NULL;
 }
 
+/* Keys that lie somewhere, or, only if that is wanted, those that a service hands out. */
 static struct hf_err *
-parse_options(struct s3 *s, const struct hf_open *o, bool *is_anonymous)
+find_keys(struct s3 *s, const struct hf_open *o)
+{
+	bool is_anonymous = false, asks = false;
+
+	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", &is_anonymous));
+	HF_TRY(hf_option_bool(o, "s3.instance-metadata", &asks));
+	if (is_anonymous)
+		return NULL;
+	struct hf_err *e = s3_keys_find(o, &s->keys);
+	if (e == NULL || !asks || hf_err_code(e) != HF_EINVAL)
+		return e;
+	hf_err_free(e);
+	return s3_meta_new(o, &s->meta);
+}
+
+static struct hf_err *
+parse_options(struct s3 *s, const struct hf_open *o)
 {
 	const char *region = hf_option_find(o, "s3.region");
 	const char *layout = hf_option_find(o, "s3.layout");
@@ -381,7 +399,6 @@ parse_options(struct s3 *s, const struct hf_open *o, bool *is_anonymous)
 	HF_TRY(parse_class(o, &s->storage_class));
 	HF_TRY(hf_option_bool(o, "s3.list-objects-v1", &s->lists_v1));
 	HF_TRY(hf_option_bool(o, "s3.hash-uploads", &s->hashes_all));
-	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", is_anonymous));
 	HF_TRY(hf_option_uint(o, "s3.part-size", PART_MIN_MIB, PART_MAX_MIB, &part));
 	HF_TRY(hf_option_uint(o, "s3.retries", 0, 1000, &retries));
 	s->part = (size_t)part << 20;
@@ -412,7 +429,6 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 	struct hf_http_options http = web_options(o);
 	struct s3 *s = hf_new(struct s3);
 	hf_autoptr(hf_store) st = &s->store;
-	bool is_anonymous = false;
 
 	*st = (struct hf_store){
 		.ops = &ops, .connections = connections, .within_s = WEB_CHANGE_S};
@@ -423,9 +439,8 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 	HF_TRY(s3_place_parse(place, &s->place));
 	if (asprintf(&st->url, "s3:%s", place) < 0)
 		abort();
-	HF_TRY(parse_options(s, o, &is_anonymous));
-	if (!is_anonymous)
-		HF_TRY(s3_keys_find(o, &s->keys));
+	HF_TRY(parse_options(s, o));
+	HF_TRY(find_keys(s, o));
 	HF_TRY(hf_http_new(&http, &s->http));
 	*out = hf_steal(st);
 	return NULL;
@@ -434,8 +449,8 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 const struct hf_backend hf_backend_s3 = {
 	.scheme = "s3",
 	.options = (const char *const[]){"region", "bucket-lookup", "list-objects-v1",
-		"storage-class", "unsafe-anonymous-auth", "part-size", "hash-uploads",
-		"retries", "layout", NULL},
+		"storage-class", "unsafe-anonymous-auth", "instance-metadata", "part-size",
+		"hash-uploads", "retries", "layout", NULL},
 	.connections = 5,
 	.paces = true,
 	.open = s3_open,

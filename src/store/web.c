@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What the backends that speak HTTP share. */
 #include "store/web_i.h"
 
 struct hf_http_options

@@ -14,7 +14,7 @@ by the first label of the host name. `python3 s3server.py PORT` serves until it 
 Kinds of faults: "500", "slowdown" (503), "timeout" (400 RequestTimeout), "denied" (403), "reset" (the
 connection, in the middle of the body where there is one), "stall" (nothing, until the other side
 gives up), "truncate" (half of the body and a proper end of the connection), "length" (a header
-that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "late" (the work is done,
+that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "expired" (400 ExpiredToken), "late" (the work is done,
 then reset).
 """
 
@@ -223,11 +223,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reset()
         try:
             body = self.verify(body)
-            if fault in ("500", "slowdown", "timeout", "denied", "skew"):
+            if fault in ("500", "slowdown", "timeout", "denied", "expired", "skew"):
                 raise Refused(*{"500": (500, "InternalError", "We are at fault."),
                                 "slowdown": (503, "SlowDown", "Please reduce your rate."),
                                 "timeout": (400, "RequestTimeout", "Nothing came for long."),
                                 "denied": (403, "AccessDenied", "Access Denied."),
+                                "expired": (400, "ExpiredToken", "The provided token has expired."),
                                 "skew": (403, "RequestTimeTooSkewed", "Your clock is wrong.")}[fault])
             if self.headers.get("Content-MD5") and size:
                 import base64

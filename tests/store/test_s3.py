@@ -120,6 +120,55 @@ def keys_are_found_where_restic_finds_them(tmp):
 
 
 @tap.test
+def keys_of_a_machine_are_asked_for_when_that_is_wanted(tmp):
+    holdfast = repos.holdfast()
+    asks = "-o", "s3.instance-metadata=true"
+    s3rig.fill(tmp / "tree", 4)
+    with s3server.Server() as s, s3rig.Metadata(s) as meta:
+        url = s.url("bucket")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+               "AWS_EC2_METADATA_SERVICE_ENDPOINT": meta.url + "/", "HTTP_PROXY": "http://127.0.0.1:1"}
+        r = holdfast(url, "init", env=env, check=1)
+        tap.contains(r.stderr, "s3.instance-metadata=true")
+        holdfast(url, "init", *asks, env=s.env)
+        tap.eq(meta.asked, [], "there were keys, or nobody wanted them to be asked for")
+        holdfast(url, "backup", "tree", *asks, cwd=tmp, env=env)
+        tap.eq([m for m, _ in meta.asked], ["PUT", "GET", "GET"], "once for the whole command")
+        # Keys that end: the server says so, or their time is near; and the service has its moods.
+        meta.lives, meta.fails = 30, 2
+        s.fail("PUT", "^data/|^snapshots/", "expired")
+        (tmp / "tree/more").write_bytes(os.urandom(100_000))
+        r = holdfast(url, "backup", "tree", *asks, "-o", "retry.pause=20ms", cwd=tmp, env=env)
+        tap.contains(r.stderr, "asking for keys for S3")
+        tap.eq(s.faults[0].times, 0)
+        holdfast(url, "check", "--read-data", *asks, env=env)
+        meta.ROLE = ""
+        r = holdfast(url, "snapshots", *asks, env=env, check=1)
+        tap.contains(r.stderr, "this machine has no role")
+        tap.ok("of-test" not in r.stderr and "token-of" not in r.stderr, r.stderr)
+
+
+@tap.test
+def keys_of_a_container_are_asked_for_when_that_is_wanted(tmp):
+    holdfast = repos.holdfast()
+    asks = "-o", "s3.instance-metadata=true"
+    with s3server.Server() as s, s3rig.Metadata(s, auth="auth-of-test") as meta:
+        url = s.url("bucket")
+        (tmp / "token").write_text("auth-of-test\n")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+               "AWS_CONTAINER_CREDENTIALS_FULL_URI": meta.url + "/container"}
+        holdfast(url, "init", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "auth-of-test"})
+        holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp / "token")})
+        tap.eq(meta.asked, [("GET", "/container")] * 2)
+        r = holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "of-test"}, check=1)
+        tap.contains(r.stderr, "who?")
+        for place in "http://192.0.2.1/container", "http://localhost.example.org/", "file:///etc/passwd":
+            r = holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_CREDENTIALS_FULL_URI": place}, check=1)
+            tap.contains(r.stderr, "neither https:// nor this machine")
+        tap.ok("of-test" not in r.stderr, r.stderr)
+
+
+@tap.test
 def options(tmp):
     holdfast = repos.holdfast()
     with s3server.Server(region="eu-nowhere-1") as s:
@@ -207,6 +256,20 @@ def tls_trusts_whom_it_is_told_to(tmp):
         # The name must be right as well.
         r = holdfast(url.replace("localhost", "127.0.0.1"), "snapshots", "--cacert", tls.ca, env=s.env, check=1)
         tap.contains(r.stderr, "ertificate")
+
+
+@tap.test
+def opening_takes_few_requests(tmp):
+    """Config, list of keys, key; restic asks for the region and whether there is a config before."""
+    with s3server.Server() as s:
+        repos.holdfast()(s.url("bucket"), "init", env=s.env)
+        asked = []
+        for program in repos.holdfast(), repos.restic("restic-new"):
+            s.forget()
+            program(s.url("bucket"), "cat", "config", "--no-lock", env=s.env)
+            asked.append([(m, k.partition("/")[0] or q.get("prefix")) for m, k, q, _, _ in s.requests])
+        tap.eq(asked[0], [("GET", "config"), ("GET", "keys/"), ("GET", "keys")])
+        tap.ok(len(asked[0]) < len(asked[1]), f"restic asks less: {asked[1]}")
 
 
 @tap.test
