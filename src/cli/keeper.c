@@ -187,9 +187,8 @@ hold(struct keeper *k)
 	struct hf_lease *lease = NULL;
 	struct hf_err *e, *not_released;
 
-	HF_TRY(hf_place_look(k->job->cli, k->job->location));
 	if (k->job->password == NULL)
-		return NULL;
+		return hf_place_look(k->job->cli, k->job->location);
 	HF_TRY(open_repo(k, &repo));
 	HF_TRY(hf_stop_check(&k->stop));
 	set_phase(k, HF_KEEP_WAITING);

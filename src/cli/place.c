@@ -171,10 +171,12 @@ struct hf_err *
 hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	const struct hf_secret *password, struct hf_repo **out)
 {
-	struct hf_store *store = NULL;
+	hf_autoptr(hf_store) store = NULL;
+	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
-	return open_repo(
-		cli, place, location, &store, (struct hf_bytes){NULL, 0}, password, out);
+	HF_TRY(hf_place_store(cli, location, &store));
+	HF_TRY(look_for_config(store, &config));
+	return open_repo(cli, place, location, &store, hf_buf_bytes(&config), password, out);
 }
 
 /* `store` is where it has been looked for the repository; a wrong password costs it. */

@@ -13,6 +13,7 @@
 #include "base/words.h"
 #include "net/child.h"
 #include "store/rest_i.h"
+#include "store/web_i.h"
 
 enum {
 	TIMEOUT_S = 60,
@@ -179,7 +180,7 @@ knock(struct rclone *r, struct hf_http *http, double timeout_s)
 static struct hf_err *
 connect_to(struct rclone *r, const struct hf_open *o, struct hf_http **http)
 {
-	struct hf_http_options options = rest_http_options(o);
+	struct hf_http_options options = web_options(o);
 	double timeout_s = TIMEOUT_S;
 
 	HF_TRY(hf_option_seconds(o, "rclone.timeout", &timeout_s));

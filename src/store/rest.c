@@ -7,13 +7,9 @@
 #include "codec/json.h"
 #include "net/url.h"
 #include "store/rest_i.h"
+#include "store/web_i.h"
 
 enum {
-	/*
-	 * A change but for a pack is over after so long, so that a lease knows what its gate lets
-	 * pass. Packs may take longer: one that comes late harms nobody (lease.h (3)).
-	 */
-	CHANGE_S = 180,
 	SHORT_BODY = 128 << 10, /* fits into what a server reads before it hangs up on us */
 };
 
@@ -92,7 +88,7 @@ rest_create(struct hf_store *s)
 			.url = url,
 			.headers = type,
 			.n_headers = 1,
-			.deadline_s = CHANGE_S},
+			.deadline_s = WEB_CHANGE_S},
 		&a);
 }
 
@@ -115,29 +111,6 @@ rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 }
 
 static struct hf_err *
-too_short(uint64_t size)
-{
-	return hf_err(HF_ECORRUPT, "the file has only %ju bytes", (uintmax_t)size);
-}
-
-/* The range is not there; at the very end of a file, nothing is a range that can be read. */
-static struct hf_err *
-beyond(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
-	const struct hf_http_answer *a)
-{
-	uint64_t size = a->size;
-
-	if (!a->has_size)
-		HF_TRY(rest_stat(s, name, &size));
-	if (off == size && (len == SIZE_MAX || len == 0))
-		return NULL;
-	if (off <= size && (len == SIZE_MAX || len <= size - off))
-		return hf_err(HF_EIO, "%s: the server has %ju bytes and does not give them",
-			a->what, (uintmax_t)size);
-	return too_short(size);
-}
-
-static struct hf_err *
 rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
@@ -151,14 +124,14 @@ rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t le
 		uint64_t size;
 
 		HF_TRY(rest_stat(s, name, &size));
-		return len == 0 && off <= size ? NULL : too_short(size);
+		return len == 0 && off <= size ? NULL : web_too_short(size);
 	}
 	q.is_range = off > 0 || len != SIZE_MAX;
 	q.off = off;
 	q.len = len;
 	q.out = out;
 	HF_TRY(hf_http_do(r->http, &q, &a));
-	return a.status == 416 ? beyond(s, name, off, len, &a) : hf_http_error(&a);
+	return a.status == 416 ? web_beyond(s, name, off, len, &a) : hf_http_error(&a);
 }
 
 /* ---- writing ---- */
@@ -172,7 +145,7 @@ rest_del(struct hf_store *s, const struct hf_name *name)
 	struct hf_http_request q = request("DELETE", url, name);
 
 	if (name->kind != HF_LOCK)
-		q.deadline_s = CHANGE_S;
+		q.deadline_s = WEB_CHANGE_S;
 	return demand(r, &q, &a);
 }
 
@@ -186,7 +159,7 @@ post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf
 	q.n_headers = 2;
 	q.body = data;
 	if (name->kind != HF_LOCK && name->kind != HF_PACK)
-		q.deadline_s = CHANGE_S;
+		q.deadline_s = WEB_CHANGE_S;
 	HF_TRY(hf_http_do(r->http, &q, a));
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,
@@ -388,7 +361,7 @@ rest_new(const struct rest_place *place)
 	r->store = (struct hf_store){.ops = &ops,
 		.url = hf_str_dup(hf_str(place->url)),
 		.connections = place->connections,
-		.within_s = CHANGE_S};
+		.within_s = WEB_CHANGE_S};
 	atomic_init(&r->store.promises, place->promises);
 	r->http = place->http;
 	r->closed = place->closed;
@@ -396,30 +369,6 @@ rest_new(const struct rest_place *place)
 	if (asprintf(&r->base, "%s%s", place->base, slash) < 0)
 		abort();
 	return &r->store;
-}
-
-struct hf_http_options
-rest_http_options(const struct hf_open *o)
-{
-	const char *http_proxy = hf_open_env(o, "HTTP_PROXY");
-	const char *https_proxy = hf_open_env(o, "HTTPS_PROXY");
-	const char *no_proxy = hf_open_env(o, "NO_PROXY");
-
-	return (struct hf_http_options){
-		.user_agent = o->user_agent,
-		.ca_files = o->cacerts,
-		.n_ca_files = o->n_cacerts,
-		.client_cert = o->tls_client_cert,
-		.insecure_tls = o->insecure_tls,
-		.http_proxy = http_proxy != NULL ? http_proxy : hf_open_env(o, "http_proxy"),
-		.https_proxy =
-			https_proxy != NULL ? https_proxy : hf_open_env(o, "https_proxy"),
-		.no_proxy = no_proxy != NULL ? no_proxy : hf_open_env(o, "no_proxy"),
-		.stall_s = o->stuck_s,
-		.stop = o->stop,
-		.upload = o->upload,
-		.download = o->download,
-	};
 }
 
 /* "http+unix:///path/to/socket:/path" is a socket, and a path on a host that needs no name. */
@@ -448,7 +397,7 @@ static struct hf_err *
 rest_open(
 	const char *place, const struct hf_open *o, unsigned connections, struct hf_store **out)
 {
-	struct hf_http_options http = rest_http_options(o);
+	struct hf_http_options http = web_options(o);
 	hf_autofree char *socket = NULL, *text = NULL, *url = NULL, *shown = NULL;
 	hf_auto(hf_url) parts = {0};
 	struct hf_http *client;

@@ -19,7 +19,4 @@ struct rest_place {
 
 struct hf_store *rest_new(const struct rest_place *place);
 
-/* The settings for HTTP that `o` contains, without user and password. */
-struct hf_http_options rest_http_options(const struct hf_open *o);
-
 #endif

@@ -5,8 +5,8 @@
 
 #include "base/time.h"
 #include "net/xml.h"
-#include "store/rest_i.h"
 #include "store/s3_i.h"
+#include "store/web_i.h"
 
 enum {
 	PART_MIB = 200, /* restic's */
@@ -75,29 +75,6 @@ s3_age(struct hf_store *st, const struct hf_name *name, double *seconds)
 }
 
 static struct hf_err *
-too_short(uint64_t size)
-{
-	return hf_err(HF_ECORRUPT, "the file has only %ju bytes", (uintmax_t)size);
-}
-
-/* The range is not there; at the very end of a file, nothing is a range that can be read. */
-static struct hf_err *
-beyond(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
-	const struct hf_http_answer *a)
-{
-	uint64_t size = a->size;
-
-	if (!a->has_size)
-		HF_TRY(s3_stat(st, name, &size));
-	if (off == size && (len == SIZE_MAX || len == 0))
-		return NULL;
-	if (off <= size && (len == SIZE_MAX || len <= size - off))
-		return hf_err(HF_EIO, "%s: the server has %ju bytes and does not give them",
-			a->what, (uintmax_t)size);
-	return too_short(size);
-}
-
-static struct hf_err *
 s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
@@ -118,10 +95,10 @@ s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len
 		uint64_t size;
 
 		HF_TRY(s3_stat(st, name, &size));
-		return off <= size ? NULL : too_short(size);
+		return off <= size ? NULL : web_too_short(size);
 	}
 	HF_TRY(s3_do(s, &ask, &a));
-	return a.status == 416 ? beyond(st, name, off, len, &a) : s3_error(&a);
+	return a.status == 416 ? web_beyond(st, name, off, len, &a) : s3_error(&a);
 }
 
 /* A key that is not there is deleted with success, which is what it comes to. */
@@ -353,6 +330,7 @@ s3_free(struct hf_store *st)
 	hf_http_free(s->http);
 	s3_place_clear(&s->place);
 	s3_keys_clear(&s->keys);
+	s3_meta_free(s->meta);
 	pthread_mutex_destroy(&s->lock);
 	free(s->region);
 	free(s->storage_class);
@@ -377,7 +355,6 @@ parse_lookup(const struct hf_open *o, enum s3_lookup *out)
 	return hf_err(HF_EINVAL, "option s3.bucket-lookup=%s: not auto, dns or path", value);
 }
 
-/* Packs of trees must stay where they can be read at once, and here they look like all others. */
 static struct hf_err *
 parse_class(const struct hf_open *o, char **out)
 {
@@ -388,17 +365,29 @@ parse_class(const struct hf_open *o, char **out)
 	if (strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") !=
 		strlen(value))
 		return hf_err(HF_EINVAL, "option s3.storage-class=%s: not a name", value);
-	if (strcmp(value, "GLACIER") == 0 || strcmp(value, "DEEP_ARCHIVE") == 0)
-		return hf_err(HF_EINVAL,
-			"option s3.storage-class=%s: this version cannot work with files that "
-			"must be ordered back before they can be read",
-			value);
 	*out = hf_str_dup(hf_str(value));
 	return NULL;
 }
 
+/* Keys that lie somewhere, or, only if that is wanted, those that a service hands out. */
 static struct hf_err *
-parse_options(struct s3 *s, const struct hf_open *o, bool *is_anonymous)
+find_keys(struct s3 *s, const struct hf_open *o)
+{
+	bool is_anonymous = false, asks = false;
+
+	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", &is_anonymous));
+	HF_TRY(hf_option_bool(o, "s3.instance-metadata", &asks));
+	if (is_anonymous)
+		return NULL;
+	struct hf_err *e = s3_keys_find(o, &s->keys);
+	if (e == NULL || !asks || hf_err_code(e) != HF_EINVAL)
+		return e;
+	hf_err_free(e);
+	return s3_meta_new(o, &s->meta);
+}
+
+static struct hf_err *
+parse_options(struct s3 *s, const struct hf_open *o)
 {
 	const char *region = hf_option_find(o, "s3.region");
 	const char *layout = hf_option_find(o, "s3.layout");
@@ -410,7 +399,6 @@ parse_options(struct s3 *s, const struct hf_open *o, bool *is_anonymous)
 	HF_TRY(parse_class(o, &s->storage_class));
 	HF_TRY(hf_option_bool(o, "s3.list-objects-v1", &s->lists_v1));
 	HF_TRY(hf_option_bool(o, "s3.hash-uploads", &s->hashes_all));
-	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", is_anonymous));
 	HF_TRY(hf_option_uint(o, "s3.part-size", PART_MIN_MIB, PART_MAX_MIB, &part));
 	HF_TRY(hf_option_uint(o, "s3.retries", 0, 1000, &retries));
 	s->part = (size_t)part << 20;
@@ -438,13 +426,12 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 		.free = s3_free,
 		.age = s3_age,
 	};
-	struct hf_http_options http = rest_http_options(o);
+	struct hf_http_options http = web_options(o);
 	struct s3 *s = hf_new(struct s3);
 	hf_autoptr(hf_store) st = &s->store;
-	bool is_anonymous = false;
 
 	*st = (struct hf_store){
-		.ops = &ops, .connections = connections, .within_s = S3_CHANGE_S};
+		.ops = &ops, .connections = connections, .within_s = WEB_CHANGE_S};
 	atomic_init(&st->promises, HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_IS_DURABLE);
 	pthread_mutex_init(&s->lock, NULL);
 	s->say = o->say;
@@ -452,9 +439,8 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 	HF_TRY(s3_place_parse(place, &s->place));
 	if (asprintf(&st->url, "s3:%s", place) < 0)
 		abort();
-	HF_TRY(parse_options(s, o, &is_anonymous));
-	if (!is_anonymous)
-		HF_TRY(s3_keys_find(o, &s->keys));
+	HF_TRY(parse_options(s, o));
+	HF_TRY(find_keys(s, o));
 	HF_TRY(hf_http_new(&http, &s->http));
 	*out = hf_steal(st);
 	return NULL;
@@ -463,8 +449,8 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 const struct hf_backend hf_backend_s3 = {
 	.scheme = "s3",
 	.options = (const char *const[]){"region", "bucket-lookup", "list-objects-v1",
-		"storage-class", "unsafe-anonymous-auth", "part-size", "hash-uploads",
-		"retries", "layout", NULL},
+		"storage-class", "unsafe-anonymous-auth", "instance-metadata", "part-size",
+		"hash-uploads", "retries", "layout", NULL},
 	.connections = 5,
 	.paces = true,
 	.open = s3_open,

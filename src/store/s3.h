@@ -13,8 +13,12 @@
  *					server's first answer says
  *	s3.bucket-lookup=auto|dns|path	s3_i.h, enum s3_lookup
  *	s3.list-objects-v1=BOOL		for servers without ListObjectsV2
- *	s3.storage-class=NAME		of all that is written
+ *	s3.storage-class=NAME		of all that is written; GLACIER and DEEP_ARCHIVE of packs of
+ *					data alone
  *	s3.unsafe-anonymous-auth=BOOL	requests are not signed
+ *	s3.instance-metadata=BOOL	without keys elsewhere, the service of the container or of
+ *					the virtual machine is asked for some (ours alone: restic
+ *					asks it anyway)
  *	s3.part-size=MIB		larger files go in parts of so much (ours alone; 200)
  *	s3.hash-uploads=BOOL		uploads are hashed again instead of taking the file's name
  *					for it (ours alone: for tests whose names are made up)

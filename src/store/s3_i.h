@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.c),
- * requests and what their answers mean (s3_talk.c), and files made of them (s3.c, s3_put.c).
+ * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.c,
+ * s3_meta.c), requests and what their answers mean (s3_talk.c), and files made of them (s3.c, s3_put.c).
  */
 #ifndef HF_STORE_S3_I_H
 #define HF_STORE_S3_I_H
@@ -59,6 +59,26 @@ void s3_keys_clear(struct s3_keys *k);
  */
 struct hf_err *s3_keys_find(const struct hf_open *o, struct s3_keys *out) HF_MUST;
 
+/*
+ * Keys that a service near this machine hands out, which is asked when the first are needed and
+ * again some minutes before they end. From any thread. Where it is, is said by
+ * AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or ..._FULL_URI with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+ * or AWS_CONTAINER_AUTHORIZATION_TOKEN, or else AWS_EC2_METADATA_SERVICE_ENDPOINT, or else it is
+ * the one of Amazon's virtual machines at 169.254.169.254.
+ */
+struct s3_meta;
+
+/* Asks nothing yet. HF_EINVAL: a URL that no secret should be sent to. */
+struct hf_err *s3_meta_new(const struct hf_open *o, struct s3_meta **out) HF_MUST;
+void s3_meta_free(struct s3_meta *m); /* NULL is fine */
+HF_AUTOPTR(s3_meta)
+
+/* Keys that are good for now. HF_EIO: there may be some the next time. HF_EFATAL: there are none. */
+struct hf_err *s3_meta_keys(struct s3_meta *m, struct s3_keys *out) HF_MUST;
+
+/* The server says that these keys have ended; the next call asks for new ones. */
+void s3_meta_expire(struct s3_meta *m, const struct s3_keys *tried);
+
 /* ---- requests ---- */
 
 struct s3 {
@@ -66,11 +86,12 @@ struct s3 {
 	struct hf_http *http;
 	struct s3_place place;
 	struct s3_keys keys;
-	bool by_name;        /* s3_place_by_name() */
-	bool lists_v1;       /* list-objects-v1 */
-	bool hashes_all;     /* hash-uploads */
-	size_t part;         /* bytes of a part of a large upload */
-	char *storage_class; /* or NULL */
+	struct s3_meta *meta; /* where keys come from instead, or NULL */
+	bool by_name;         /* s3_place_by_name() */
+	bool lists_v1;        /* list-objects-v1 */
+	bool hashes_all;      /* hash-uploads */
+	size_t part;          /* bytes of a part of a large upload */
+	char *storage_class;  /* or NULL */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
 
@@ -84,8 +105,8 @@ enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 struct s3_ask {
 	const char *method;
 	const char *key; /* of an object; NULL: the bucket */
-	bool is_lock;    /* it is about a lock: nothing makes it wait */
-	bool is_bounded; /* a change that is over after S3_CHANGE_S */
+	bool is_lock;    /* it is about a lock: nothing makes it wait, and it is over in time */
+	bool is_bounded; /* a change that is over after WEB_CHANGE_S */
 	struct hf_bytes body;
 	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */
 	struct hf_sigv4_pair params[S3_PARAMS],
@@ -95,12 +116,6 @@ struct s3_ask {
 	size_t len;
 	struct hf_buf *out;
 };
-
-/*
- * A change but for a pack is over after so long, so that a lease knows what its gate lets pass.
- * Packs may take longer: one that comes late harms nobody (lease.h (3)).
- */
-enum { S3_CHANGE_S = 180 };
 
 /* The headers that every answer brings along, in a->values. */
 enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION };

@@ -126,6 +126,7 @@ s3_keys_find(const struct hf_open *o, struct s3_keys *out)
 		return NULL;
 	return hf_err(HF_EINVAL,
 		"there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-		"write them into ~/.aws/credentials (for a bucket that everybody may read: -o "
+		"write them into ~/.aws/credentials (where the machine has a role: -o "
+		"s3.instance-metadata=true; for a bucket that everybody may read: -o "
 		"s3.unsafe-anonymous-auth=true)");
 }

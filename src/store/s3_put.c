@@ -24,13 +24,26 @@ add_header(struct s3_ask *ask, const char *name, const char *value)
 	ask->headers[i] = (struct hf_sigv4_pair){name, value};
 }
 
+/*
+ * Classes whose files must be ordered back before they can be read are, as in restic, for packs of
+ * data alone; all others are for everything.
+ */
+static bool
+is_for_class(const struct s3 *s, const struct hf_name *name)
+{
+	bool is_archive = strcmp(s->storage_class, "GLACIER") == 0 ||
+			  strcmp(s->storage_class, "DEEP_ARCHIVE") == 0;
+
+	return !is_archive || (name->kind == HF_PACK && !name->is_meta);
+}
+
 static struct s3_ask
-new_file(const struct s3 *s, const char *method, const char *key)
+new_file(const struct s3 *s, const char *method, const char *key, const struct hf_name *name)
 {
 	struct s3_ask ask = {.method = method, .key = key};
 
 	add_header(&ask, "content-type", "application/octet-stream");
-	if (s->storage_class != NULL)
+	if (s->storage_class != NULL && is_for_class(s, name))
 		add_header(&ask, "x-amz-storage-class", s->storage_class);
 	return ask;
 }
@@ -53,7 +66,7 @@ static struct hf_err *
 put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_bytes data)
 {
 	hf_auto(hf_http_answer) a = {0};
-	struct s3_ask ask = new_file(s, "PUT", key);
+	struct s3_ask ask = new_file(s, "PUT", key, name);
 
 	ask.body = data;
 	ask.is_bounded = name->kind != HF_PACK;
@@ -74,21 +87,21 @@ struct upload {
 };
 
 static struct hf_err *
-begin(struct upload *u)
+begin(struct upload *u, const struct hf_name *name)
 {
 	hf_auto(hf_buf) body = HF_BUF_MAX(HF_HTTP_SAYS), scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	hf_auto(hf_http_answer) a = {0};
-	struct s3_ask ask = new_file(u->s, "POST", u->key);
-	struct hf_str name;
+	struct s3_ask ask = new_file(u->s, "POST", u->key, name);
+	struct hf_str field;
 	struct hf_xml x;
 
 	ask.params[0] = (struct hf_sigv4_pair){"uploads", ""};
 	ask.out = &body;
 	HF_TRY(s3_demand(u->s, &ask, &a));
 	hf_xml_init(&x, hf_buf_bytes(&body), &scratch);
-	(void)hf_xml_child(&x, &name); /* InitiateMultipartUploadResult */
-	while (hf_xml_child(&x, &name)) {
-		if (u->id == NULL && hf_str_is(name, "UploadId"))
+	(void)hf_xml_child(&x, &field); /* InitiateMultipartUploadResult */
+	while (hf_xml_child(&x, &field)) {
+		if (u->id == NULL && hf_str_is(field, "UploadId"))
 			u->id = hf_str_dup(hf_xml_text(&x));
 		else
 			hf_xml_skip(&x);
@@ -148,7 +161,7 @@ put_parts(struct upload *u, const struct hf_name *name, struct hf_bytes data)
 {
 	size_t part = u->s->part, size = data.len;
 
-	HF_TRY(begin(u));
+	HF_TRY(begin(u, name));
 	while (data.len / part >= MAX_PARTS)
 		part *= 2;
 	for (unsigned n = 1; data.len > 0; n++) {
@@ -220,7 +233,7 @@ s3_probe(struct s3 *s)
 	if (asprintf(&key, "%s%sprobe-%016jx", s->place.prefix,
 		    *s->place.prefix != '\0' ? "/" : "", (uintmax_t)random) < 0)
 		abort();
-	struct s3_ask ask = new_file(s, "PUT", key);
+	struct s3_ask ask = new_file(s, "PUT", key, &(struct hf_name){.kind = HF_CONFIG});
 	add_header(&ask, "if-none-match", "*");
 	ask.body = hf_str_bytes(hf_str(text));
 	ask.is_bounded = true;

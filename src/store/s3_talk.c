@@ -8,10 +8,11 @@
 #include "codec/sha256.h"
 #include "net/xml.h"
 #include "store/s3_i.h"
+#include "store/web_i.h"
 
 enum {
 	SKEW_S = 240,           /* servers put up with five minutes, most of them with more */
-	TRIES = 3,              /* one for the region, one for the clock */
+	TRIES = 4,              /* one for the region, one for the clock, one for new keys */
 	HEADERS_MAX = 32 << 10, /* bytes of header lines; session tokens have some thousands */
 	N_LINES = S3_HEADERS + 5,
 	SHOWN_MAX = 200, /* of a message */
@@ -91,6 +92,8 @@ advice(struct hf_str code)
 		{"AuthorizationHeaderMalformed", "; is -o s3.region= right?"},
 		{"ExpiredToken", "; new keys are needed, with a new AWS_SESSION_TOKEN"},
 		{"InvalidAccessKeyId", "; is AWS_ACCESS_KEY_ID right?"},
+		{"InvalidObjectState", "; it is in an archive: order it back (restore-object) "
+				       "and try again when it is there"},
 		{"InvalidToken", "; is AWS_SESSION_TOKEN right?"},
 		{"NoSuchBucket", "; only init makes a bucket"},
 		{"RequestExpired", "; is the clock of this machine right?"},
@@ -266,11 +269,10 @@ aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
 
 /* Signs what `l` has, and adds the line. */
 static struct hf_err *
-sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char *region,
-	const char *payload, struct lines *l)
+sign(const struct s3_keys *keys, const struct s3_ask *ask, const struct target *t,
+	const char *region, const char *payload, struct lines *l)
 {
-	const struct hf_sigv4_key key = {
-		(const char *)s->keys.id.p, &s->keys.secret, region, "s3"};
+	const struct hf_sigv4_key key = {(const char *)keys->id.p, &keys->secret, region, "s3"};
 	hf_auto(hf_buf) value = HF_BUF_MAX(HEADERS_MAX);
 	struct hf_sigv4_request r = {
 		.method = ask->method,
@@ -289,7 +291,8 @@ sign(struct s3 *s, const struct s3_ask *ask, const struct target *t, const char 
 }
 
 static struct hf_err *
-send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_http_answer *a)
+send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
+	const char *region, struct hf_http_answer *a)
 {
 	static const char *const want[] = {
 		"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
@@ -309,11 +312,11 @@ send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_
 	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
 		add_signed(&l, ask->headers[i].name, ask->headers[i].value);
 	add_signed(&l, "x-amz-content-sha256", payload.s);
-	if (s->keys.id.len > 0) {
+	if (keys->id.len > 0) {
 		add_signed(&l, "x-amz-date", date.s);
-		if (s->keys.token.len > 0)
-			add_signed(&l, "x-amz-security-token", (const char *)s->keys.token.p);
-		HF_TRY(sign(s, ask, &t, region, payload.s, &l));
+		if (keys->token.len > 0)
+			add_signed(&l, "x-amz-security-token", (const char *)keys->token.p);
+		HF_TRY(sign(keys, ask, &t, region, payload.s, &l));
 	}
 	HF_TRY(hf_buf_ok(&l.text));
 	struct hf_http_request r = {
@@ -328,7 +331,9 @@ send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_
 		.out = ask->out,
 		.want = want,
 		.n_want = 4,
-		.deadline_s = ask->is_bounded ? S3_CHANGE_S : 0,
+		.deadline_s = ask->is_lock      ? HF_LOCK_CALL_S
+			      : ask->is_bounded ? WEB_CHANGE_S
+						: 0,
 		.no_redirect = true,
 		.no_pace = ask->is_lock,
 	};
@@ -354,12 +359,12 @@ learn_region(struct s3 *s, const char *tried, struct hf_str region)
 
 /* An answer to HEAD has no body that could name the region, and not every server has the header. */
 static bool
-ask_for_region(struct s3 *s, const char *tried)
+ask_for_region(struct s3 *s, const struct s3_keys *keys, const char *tried)
 {
 	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	hf_auto(hf_http_answer) a = {0};
-	hf_autoptr(hf_err) e = send_once(s, &ask, tried, &a);
+	hf_autoptr(hf_err) e = send_once(s, &ask, keys, tried, &a);
 	struct said said;
 
 	return e == NULL && read_error(hf_buf_bytes(&a.says), &scratch, &said) &&
@@ -403,7 +408,8 @@ is_time_wrong(struct s3 *s, const struct hf_http_answer *a)
 
 /* Whether the same request makes sense once more, with what the answer told us. */
 static bool
-learn(struct s3 *s, const struct hf_http_answer *a, const char *tried, bool is_head)
+learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
+	const char *tried, bool is_head)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	struct said said;
@@ -412,6 +418,10 @@ learn(struct s3 *s, const struct hf_http_answer *a, const char *tried, bool is_h
 	if (is_said && (hf_str_is(said.code, "RequestTimeTooSkewed") ||
 			       hf_str_is(said.code, "RequestExpired")))
 		return learn_time(s, a);
+	if (is_said && s->meta != NULL && hf_str_is(said.code, "ExpiredToken")) {
+		s3_meta_expire(s->meta, keys);
+		return true;
+	}
 	if (a->status != 301 && a->status != 307 && a->status != 400 && a->status != 403)
 		return false;
 	if (a->values[S3_REGION] != NULL &&
@@ -423,7 +433,7 @@ learn(struct s3 *s, const struct hf_http_answer *a, const char *tried, bool is_h
 		return false;
 	/* No room for the reason. */
 	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a)
-				: ask_for_region(s, tried);
+				: ask_for_region(s, keys, tried);
 }
 
 struct hf_err *
@@ -433,10 +443,14 @@ s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 
 	for (int i = 1;; i++) {
 		hf_autofree char *region = s3_region(s);
+		hf_auto(s3_keys) lent = {0};
+		const struct s3_keys *keys = s->meta != NULL ? &lent : &s->keys;
 
-		HF_TRY(send_once(s, ask, region, a));
+		if (s->meta != NULL)
+			HF_TRY(s3_meta_keys(s->meta, &lent));
+		HF_TRY(send_once(s, ask, keys, region, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, a, region, is_head))
+			!learn(s, a, keys, region, is_head))
 			return NULL;
 	}
 }

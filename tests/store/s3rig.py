@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of S3 share: the contract, and both programs on one repository."""
 
+import datetime
+import http.server
+import json
 import os
 import re
+import threading
 
 import repos
 import tap
@@ -61,3 +65,72 @@ def interop(url, tmp, env):
         program(url, "restore", "latest", "--path", tmp / path, "--target", tmp / f"out-{path}", env=env)
         found = next((tmp / f"out-{path}").rglob(path))
         same(tmp / path, found)
+
+
+class Metadata:
+    """The service of a virtual machine or a container that hands out the keys of an S3 server.
+
+    `asked` has the requests; each time keys are asked for, the server gets a new session token, and
+    they end after `lives` seconds. `fails`: so many requests get the answer 500 first.
+    """
+
+    ROLE = "a role/of test"
+
+    def __init__(self, server, lives=3600, auth=None):
+        self.server, self.lives, self.auth, self.asked, self.fails = server, lives, auth, [], 0
+        top = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def handle_one(self):
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                top.asked.append((self.command, self.path))
+                status, text = top.answer(self.command, self.path, self.headers)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_PUT = handle_one
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+    def answer(self, method, path, headers):
+        roles = "/latest/meta-data/iam/security-credentials/"
+        if self.fails:
+            self.fails -= 1
+            return 500, "not now"
+        if path == "/container":
+            return (200, self.keys()) if headers.get("Authorization") == self.auth else (403, "who?")
+        if (method, path) == ("PUT", "/latest/api/token"):
+            if "X-aws-ec2-metadata-token-ttl-seconds" not in headers:
+                return 400, "for how long?"
+            return 200, "token-of-machine=="
+        if headers.get("X-aws-ec2-metadata-token") != "token-of-machine==":
+            return 401, "no token"
+        if path == roles:
+            return 200, self.ROLE + "\n"
+        if path == roles + "a%20role%2Fof%20test":
+            return 200, self.keys()
+        return 404, "nothing there"
+
+    def keys(self):
+        self.server.token = f"session-of-test-{len(self.asked)}"
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.lives)
+        return json.dumps({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": self.server.access,
+                           "SecretAccessKey": self.server.secret, "Token": self.server.token,
+                           "Expiration": f"{end:%Y-%m-%dT%H:%M:%SZ}"})

@@ -14,7 +14,7 @@ by the first label of the host name. `python3 s3server.py PORT` serves until it 
 Kinds of faults: "500", "slowdown" (503), "timeout" (400 RequestTimeout), "denied" (403), "reset" (the
 connection, in the middle of the body where there is one), "stall" (nothing, until the other side
 gives up), "truncate" (half of the body and a proper end of the connection), "length" (a header
-that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "late" (the work is done,
+that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "expired" (400 ExpiredToken), "late" (the work is done,
 then reset).
 """
 
@@ -26,6 +26,7 @@ import http.server
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import tempfile
@@ -34,6 +35,7 @@ import urllib.parse
 from xml.sax.saxutils import escape, unescape
 
 EMPTY = hashlib.sha256(b"").hexdigest()
+ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")  # objects that nobody can read until they are ordered back
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -221,11 +223,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reset()
         try:
             body = self.verify(body)
-            if fault in ("500", "slowdown", "timeout", "denied", "skew"):
+            if fault in ("500", "slowdown", "timeout", "denied", "expired", "skew"):
                 raise Refused(*{"500": (500, "InternalError", "We are at fault."),
                                 "slowdown": (503, "SlowDown", "Please reduce your rate."),
                                 "timeout": (400, "RequestTimeout", "Nothing came for long."),
                                 "denied": (403, "AccessDenied", "Access Denied."),
+                                "expired": (400, "ExpiredToken", "The provided token has expired."),
                                 "skew": (403, "RequestTimeTooSkewed", "Your clock is wrong.")}[fault])
             if self.headers.get("Content-MD5") and size:
                 import base64
@@ -339,6 +342,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         m = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if self.command == "HEAD":
             return lambda f: self.answer(200, headers={**headers, "Content-Length": len(o.data)})
+        if o.storage_class in ARCHIVES:
+            raise Refused(403, "InvalidObjectState", "The object is in an archive.")
         if not m:
             return lambda f: self.answer(200, o.data, headers, f)
         first, last = int(m[1]), min(int(m[2] or len(o.data)), len(o.data) - 1)
@@ -393,10 +398,13 @@ class _Http(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Server:
-    """`domain`: buckets are also found in front of that name, as bucket.domain."""
+    """`domain`: buckets are also found in front of that name, as bucket.domain.
+
+    `tls`: a certificate for localhost, as restd.Authority makes one; then the server speaks nothing else.
+    """
 
     def __init__(self, port=0, region="us-east-1", token=None, conditional=True, page=1000,
-                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20):
+                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None):
         self.access, self.secret, self.token = "HFTESTKEY", "geheim/+=secret", token
         self.region, self.conditional, self.page, self.v1_only = region, conditional, page, v1_only
         self.anonymous, self.clock, self.domain, self.min_part = anonymous, clock, domain, min_part
@@ -406,6 +414,13 @@ class Server:
         self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)
         self.http.top = self
+        self.is_tls = tls is not None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.cert, tls.key)
+            # The handshake is for the thread of the connection: here it would hold up everybody.
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True,
+                                                   do_handshake_on_connect=False)
         self.port = self.http.server_address[1]
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
@@ -423,7 +438,8 @@ class Server:
         return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock)
 
     def url(self, place):
-        return f"s3:http://127.0.0.1:{self.port}/{place}"
+        where = "https://localhost" if self.is_tls else "http://127.0.0.1"
+        return f"s3:{where}:{self.port}/{place}"
 
     @property
     def env(self):

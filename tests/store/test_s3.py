@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """S3 against a server of our own (s3server.py), which goes wrong when it is told to."""
 
+import os
+
 import repos
+import restd
 import s3rig
 import s3server
 import tap
@@ -87,8 +90,11 @@ def a_clock_that_is_wrong_is_said_and_put_up_with(tmp):
     for off, words in (3000, "50m0s behind"), (-3000, "50m0s ahead of"):
         with s3server.Server(clock=off, region="eu-nowhere-1") as s:
             r = holdfast(s.url("bucket"), "init", env=s.env)
-            tap.contains(r.stderr, words)
+            tap.eq(r.stderr.count(words), 1, r.stderr)
             tap.eq(s.count("PUT", "^config"), 1)
+            for command in ("check",), ("with-lock", "--", "true"):
+                r = holdfast(s.url("bucket"), *command, env=s.env)
+                tap.eq(r.stderr.count(words), 1, f"{command}: {r.stderr}")
 
 
 @tap.test
@@ -114,23 +120,156 @@ def keys_are_found_where_restic_finds_them(tmp):
 
 
 @tap.test
+def keys_of_a_machine_are_asked_for_when_that_is_wanted(tmp):
+    holdfast = repos.holdfast()
+    asks = "-o", "s3.instance-metadata=true"
+    s3rig.fill(tmp / "tree", 4)
+    with s3server.Server() as s, s3rig.Metadata(s) as meta:
+        url = s.url("bucket")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+               "AWS_EC2_METADATA_SERVICE_ENDPOINT": meta.url + "/", "HTTP_PROXY": "http://127.0.0.1:1"}
+        r = holdfast(url, "init", env=env, check=1)
+        tap.contains(r.stderr, "s3.instance-metadata=true")
+        holdfast(url, "init", *asks, env=s.env)
+        tap.eq(meta.asked, [], "there were keys, or nobody wanted them to be asked for")
+        holdfast(url, "backup", "tree", *asks, cwd=tmp, env=env)
+        tap.eq([m for m, _ in meta.asked], ["PUT", "GET", "GET"], "once for the whole command")
+        # Keys that end: the server says so, or their time is near; and the service has its moods.
+        meta.lives, meta.fails = 30, 2
+        s.fail("PUT", "^data/|^snapshots/", "expired")
+        (tmp / "tree/more").write_bytes(os.urandom(100_000))
+        r = holdfast(url, "backup", "tree", *asks, "-o", "retry.pause=20ms", cwd=tmp, env=env)
+        tap.contains(r.stderr, "asking for keys for S3")
+        tap.eq(s.faults[0].times, 0)
+        holdfast(url, "check", "--read-data", *asks, env=env)
+        meta.ROLE = ""
+        r = holdfast(url, "snapshots", *asks, env=env, check=1)
+        tap.contains(r.stderr, "this machine has no role")
+        tap.ok("of-test" not in r.stderr and "token-of" not in r.stderr, r.stderr)
+
+
+@tap.test
+def keys_of_a_container_are_asked_for_when_that_is_wanted(tmp):
+    holdfast = repos.holdfast()
+    asks = "-o", "s3.instance-metadata=true"
+    with s3server.Server() as s, s3rig.Metadata(s, auth="auth-of-test") as meta:
+        url = s.url("bucket")
+        (tmp / "token").write_text("auth-of-test\n")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+               "AWS_CONTAINER_CREDENTIALS_FULL_URI": meta.url + "/container"}
+        holdfast(url, "init", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "auth-of-test"})
+        holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp / "token")})
+        tap.eq(meta.asked, [("GET", "/container")] * 2)
+        r = holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "of-test"}, check=1)
+        tap.contains(r.stderr, "who?")
+        for place in "http://192.0.2.1/container", "http://localhost.example.org/", "file:///etc/passwd":
+            r = holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_CREDENTIALS_FULL_URI": place}, check=1)
+            tap.contains(r.stderr, "neither https:// nor this machine")
+        tap.ok("of-test" not in r.stderr, r.stderr)
+
+
+@tap.test
 def options(tmp):
     holdfast = repos.holdfast()
-    s3rig.fill(tmp / "tree", 2)
     with s3server.Server(region="eu-nowhere-1") as s:
         url = s.url("bucket")
         holdfast(url, "init", "-o", "s3.region=eu-nowhere-1", env=s.env)
         tap.eq([r for r in s.requests if r[3] == 400], [], "the region was known")
-        holdfast(url, "backup", "tree", "-o", "s3.storage-class=STANDARD_IA", cwd=tmp, env=s.env)
-        classes = {o.storage_class for k, o in s.buckets["bucket"].items() if k.startswith("data/")}
-        tap.eq(classes, {"STANDARD_IA"})
-        for option in ("s3.storage-class=GLACIER", "s3.bucket-lookup=no", "s3.nothing=1", "s3.part-size=1",
+        for option in ("s3.storage-class=A B", "s3.bucket-lookup=no", "s3.nothing=1", "s3.part-size=1",
                        "s3.layout=s3legacy", "s3.connections=0"):
             r = holdfast(url, "snapshots", "-o", option, env=s.env, check=1)
             tap.contains(r.stderr, "option " + option.partition("=")[0])
         for place in "s3:", "s3:host", "s3:host/", "s3:http://u:geheim2@host/bucket", "s3:host/.b/x":
             r = holdfast(place, "snapshots", env=s.env, check=1)
             tap.ok("geheim2" not in r.stderr, r.stderr)
+
+
+def classes(server, places):
+    """The storage classes below each of `places`."""
+    return {place: {o.storage_class for k, o in server.buckets["bucket"].items() if k.startswith(place)}
+            for place in places}
+
+
+@tap.test
+def a_storage_class_goes_where_restic_puts_it(tmp):
+    """Archives are for packs of data alone, whichever way they are uploaded; other classes for everything."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    s3rig.fill(tmp / "tree", 2)
+    for name, is_archive in (("GLACIER", True), ("DEEP_ARCHIVE", True), ("GLACIER_IR", False), ("STANDARD_IA", False)):
+        with s3server.Server() as s:
+            url, own = s.url("bucket"), s.url("bucket/restics")
+            option = ("-o", f"s3.storage-class={name}")
+            for program, place in (holdfast, url), (restic, own):
+                program(place, "init", *option, env=s.env)
+                program(place, "backup", "tree", *option, cwd=tmp, env=s.env)
+            if name == "GLACIER": # and in parts
+                (tmp / "tree/more").write_bytes(os.urandom(9_000_000))
+                holdfast(url, "backup", "tree", *option, "-o", "s3.part-size=5", cwd=tmp, env=s.env)
+                tap.ok(any("uploadId" in q for _, _, q, _, _ in s.requests), "no upload in parts")
+            got = classes(s, ("config", "keys/", "index/", "snapshots/", "data/"))
+            tap.eq({k.removeprefix("restics/"): v for k, v in classes(
+                s, [f"restics/{k}" for k in got]).items()}, got, f"{name}: as restic does it")
+            data = got.pop("data/")
+            for what, found in got.items():
+                tap.eq(found, {"STANDARD" if is_archive else name}, f"{name}: {what}")
+            tap.eq(data, {"STANDARD", name} if is_archive else {name}, name)
+
+
+@tap.test
+def what_is_in_an_archive_is_not_needed_until_it_is_restored(tmp):
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 4)
+    with s3server.Server() as s:
+        url, option = s.url("bucket"), ("-o", "s3.storage-class=DEEP_ARCHIVE")
+        holdfast(url, "init", *option, env=s.env)
+        holdfast(url, "backup", "tree", *option, cwd=tmp, env=s.env)
+        (tmp / "tree/more").write_text("more")
+        holdfast(url, "backup", "tree", *option, cwd=tmp, env=s.env)
+        holdfast(url, "ls", "latest", env=s.env)
+        holdfast(url, "check", env=s.env)
+        r = holdfast(url, "restore", "latest", "--target", tmp / "out", env=s.env, check=None)
+        tap.ok(r.returncode != 0, "restored from an archive")
+        tap.contains(r.stderr, "it is in an archive: order it back")
+        for o in s.buckets["bucket"].values():  # somebody does
+            o.storage_class = "STANDARD"
+        holdfast(url, "restore", "latest", "--target", tmp / "out", env=s.env)
+        s3rig.same(tmp / "tree", next((tmp / "out").rglob("tree")))
+
+
+@tap.test
+def tls_trusts_whom_it_is_told_to(tmp):
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    ours, other = tmp / "ours", tmp / "other"
+    ours.mkdir(), other.mkdir()
+    tls, others = restd.Authority(ours), restd.Authority(other)
+    s3rig.fill(tmp / "tree", 3)
+    with s3server.Server(tls=tls) as s:
+        url = s.url("bucket/x")
+        for more in (), ("--cacert", others.ca):
+            r = holdfast(url, "init", *more, env=s.env, check=1)
+            tap.contains(r.stderr, "ertificate")
+            tap.eq(s.requests, [], "something was sent to a stranger")
+        holdfast(url, "init", "--cacert", tls.ca, env=s.env)
+        holdfast(url, "backup", "tree", cwd=tmp, env={**s.env, "RESTIC_CACERT": str(tls.ca)})
+        restic(url, "check", "--read-data", "--cacert", tls.ca, env=s.env)
+        holdfast(url, "check", "--read-data", "--insecure-tls", env=s.env)
+        # The name must be right as well.
+        r = holdfast(url.replace("localhost", "127.0.0.1"), "snapshots", "--cacert", tls.ca, env=s.env, check=1)
+        tap.contains(r.stderr, "ertificate")
+
+
+@tap.test
+def opening_takes_few_requests(tmp):
+    """Config, list of keys, key; restic asks for the region and whether there is a config before."""
+    with s3server.Server() as s:
+        repos.holdfast()(s.url("bucket"), "init", env=s.env)
+        asked = []
+        for program in repos.holdfast(), repos.restic("restic-new"):
+            s.forget()
+            program(s.url("bucket"), "cat", "config", "--no-lock", env=s.env)
+            asked.append([(m, k.partition("/")[0] or q.get("prefix")) for m, k, q, _, _ in s.requests])
+        tap.eq(asked[0], [("GET", "config"), ("GET", "keys/"), ("GET", "keys")])
+        tap.ok(len(asked[0]) < len(asked[1]), f"restic asks less: {asked[1]}")
 
 
 @tap.test

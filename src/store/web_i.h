@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the backends that speak HTTP share. */
+#ifndef HF_STORE_WEB_I_H
+#define HF_STORE_WEB_I_H
+
+#include "net/http.h"
+#include "store/backend.h"
+
+/*
+ * A change but for a pack is over after so long, so that a lease knows what its gate lets pass.
+ * Packs may take longer: one that comes late harms nobody (lease.h (3)).
+ */
+enum { WEB_CHANGE_S = 180 };
+
+/* The settings for HTTP that `o` contains, without user and password. */
+struct hf_http_options web_options(const struct hf_open *o);
+
+/* HF_ECORRUPT: a range was wanted that a file of `size` bytes does not have. */
+struct hf_err *web_too_short(uint64_t size) HF_MUST;
+
+/*
+ * What an answer of status 416 to a get means. At the very end of a file, nothing is a range that
+ * can be read: NULL. The size of the file is asked for if the answer does not say it.
+ */
+struct hf_err *web_beyond(struct hf_store *s, const struct hf_name *name, uint64_t off,
+	size_t len, const struct hf_http_answer *a) HF_MUST;
+
+#endif
