@@ -176,7 +176,10 @@ enter(struct hf_check_run *c, enum hf_check_phase phase)
 	pthread_mutex_unlock(&c->report_lock);
 }
 
-/* A key file that is damaged locks out whoever comes with its password. */
+/*
+ * A key file that is damaged locks out whoever comes with its password. The one that opened the
+ * repository has just been read, compared with its name, and used.
+ */
 static struct hf_err *
 check_keys(struct hf_check_run *c)
 {
@@ -189,6 +192,8 @@ check_keys(struct hf_check_run *c)
 		struct hf_name name = {HF_KEY, ids[i]};
 
 		HF_TRY(hf_check_go_on(c));
+		if (hf_id_eq(&ids[i], hf_repo_key_id(c->repo)))
+			continue;
 		hf_buf_reset(&b);
 		hf_autoptr(hf_err) e = hf_raw_load(hf_repo_store(c->repo), &name, &b);
 		if (e != NULL)

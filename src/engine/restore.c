@@ -306,7 +306,7 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.raw = HF_BUF_SPOOL(UINT32_MAX),
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		/* A range that is read at once is meant to be in memory. */
-		r->workers[i].raw.spill = 2 * RANGE_MAX;
+		r->workers[i].raw.spill = 2 * RANGE_FAR_MAX;
 	}
 	struct hf_err *e = start_threads(r, g);
 

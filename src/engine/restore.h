@@ -10,8 +10,8 @@
  * wants them. Meanwhile the planner fills the next window; there are never more than two. A blob
  * is read once per window.
  *
- * Memory: two windows (a few MiB each), one range of at most 16 MiB per worker (or one blob that
- * is longer), one tree per level of depth. Only hard links whose other names have not been met are
+ * Memory: two windows (a few MiB each), one range per worker of at most 16 MiB, or 24 MiB where a
+ * request is a way to another computer (or one blob that is longer), one tree per level of depth. Only hard links whose other names have not been met are
  * remembered beyond their window, and one bit per file for hf_restore_verify().
  *
  * Safety: nothing that lies in the target leads out of it. Every path is opened relative to the

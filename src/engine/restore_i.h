@@ -34,7 +34,11 @@ enum {
 	WINDOW_WANTS = 64 << 10,
 	RANGE_MAX = 16 << 20,
 	RANGE_MIN = 2 << 20,
-	RANGE_GAP = 256 << 10,  /* bytes that are rather read than skipped */
+	RANGE_GAP = 256 << 10, /* bytes that are rather read than skipped */
+	/* The same of a store to which each request is a way: a pack of the usual size is one range. */
+	RANGE_FAR_MAX = 24 << 20,
+	RANGE_FAR_MIN = 4 << 20,
+	RANGE_FAR_GAP = 1 << 20,
 	RANGE_WRITE = 64 << 20, /* a blob that many want is given to several workers */
 	MAX_OPEN_FILES = 100,   /* that are written in several pieces */
 	N_FILE_LOCKS = 64,

@@ -145,14 +145,35 @@ compare_wants(const void *a, const void *b)
 	return (x->off > y->off) - (x->off < y->off);
 }
 
+struct limits {
+	uint64_t most, gap;
+};
+
 /*
- * What is left to be written, sorted by where it lies and joined to ranges: as long as possible,
- * but so many that the workers end at about the same time.
+ * Ranges are to be as long as possible, but so many that the workers end at about the same time.
+ * Where a request is a way to another computer and back, fewer do, and more is read to save one.
  */
+static struct limits
+limit_ranges(const struct hf_restore *r, uint64_t total)
+{
+	bool is_near = hf_store_is_near(hf_repo_store(r->repo));
+	uint64_t least = is_near ? RANGE_MIN : RANGE_FAR_MIN;
+	uint64_t most = is_near ? RANGE_MAX : RANGE_FAR_MAX;
+	uint64_t even = total / ((is_near ? 8 : 1) * (uint64_t)r->n_workers);
+
+	return (struct limits){
+		.most = even < least  ? least
+			: even > most ? most
+				      : even,
+		.gap = is_near ? RANGE_GAP : RANGE_FAR_GAP,
+	};
+}
+
+/* What is left to be written, sorted by where it lies and joined to ranges. */
 void
 restore_make_ranges(struct hf_restore *r, struct rwindow *window)
 {
-	uint64_t total = 0, most;
+	uint64_t total = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; i < window->n_wants; i++) {
@@ -163,8 +184,7 @@ restore_make_ranges(struct hf_restore *r, struct rwindow *window)
 	}
 	window->n_wants = n;
 	qsort(window->wants, n, sizeof window->wants[0], compare_wants);
-	most = total / (8 * (uint64_t)r->n_workers);
-	most = most < RANGE_MIN ? RANGE_MIN : most > RANGE_MAX ? RANGE_MAX : most;
+	struct limits limits = limit_ranges(r, total);
 	for (size_t i = 0; i < n; i++) {
 		const struct rwant *w = &window->wants[i];
 		uint64_t end = (uint64_t)w->offset + w->length;
@@ -173,8 +193,8 @@ restore_make_ranges(struct hf_restore *r, struct rwindow *window)
 			window->n_ranges > 0 ? &window->ranges[window->n_ranges - 1] : NULL;
 
 		if (l == NULL || l->pack != w->pack || l->written >= RANGE_WRITE ||
-			(end - l->offset > most && w->number != w[-1].number) ||
-			w->offset > (uint64_t)l->offset + l->length + RANGE_GAP) {
+			(end - l->offset > limits.most && w->number != w[-1].number) ||
+			w->offset > (uint64_t)l->offset + l->length + limits.gap) {
 			RESTORE_PUSH(window->ranges, window->n_ranges, window->cap_ranges);
 			l = &window->ranges[window->n_ranges - 1];
 			*l = (struct rrange){.first = i, .pack = w->pack, .offset = w->offset};

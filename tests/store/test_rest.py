@@ -192,6 +192,29 @@ def opening_takes_few_requests(tmp):
         tap.eq(asked, OPENING)
 
 
+@tap.test
+def what_is_restored_takes_few_requests(tmp):
+    """One for 4 MiB at least, and one for the rest of a pack; and no key is read twice."""
+    server, _ = world(tmp)
+    holdfast = repos.holdfast()
+    with server:
+        url = server.url("repo")
+        small_tree(tmp, files=8, size=5_000_000)
+        holdfast(url, "backup", "tree", cwd=tmp)
+        data = [p for p in (server.folder / "repo/data").glob("*/*") if p.stat().st_size > 1_000_000]
+        tap.ok(len(data) > 1, "more than one pack")
+        before = len(server.requests())
+        holdfast(url, "restore", "latest", "--no-cache", "--target", tmp / "out")
+        asked = [p for m, p, _ in server.requests()[before:] if m == "GET"]
+        for pack in data:
+            tap.ok(1 <= sum(p.endswith(pack.name) for p in asked) <= pack.stat().st_size / (4 << 20) + 1,
+                   pack.name)
+        before = len(server.requests())
+        holdfast(url, "check", "--no-cache")
+        asked = [p for m, p, _ in server.requests()[before:] if "/keys/" in p and len(p) > 60]
+        tap.eq(len(asked), len(set(asked)), asked)
+
+
 OPENING = [("GET", "/repo/config"), ("GET", "/repo/keys/"), ("GET", "/repo/keys/ID")]
 
 

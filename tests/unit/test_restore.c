@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "base/io.h"
+#include "store/trace.h"
 #include "unit/trees.h"
 
 /* A repository, a target, and what a run said. */
@@ -28,9 +29,9 @@ struct rig {
 };
 
 static void
-rig_init(struct rig *g)
+rig_init_in(struct rig *g, struct hf_store *store)
 {
-	trees_init(&g->t);
+	trees_init_in(&g->t, store);
 	snprintf(g->target, sizeof g->target, "%s/target", test_tmpdir());
 	snprintf(g->outside, sizeof g->outside, "%s/outside", test_tmpdir());
 	REQUIRE_EQ(mkdir(g->outside, 0755), 0);
@@ -38,6 +39,12 @@ rig_init(struct rig *g)
 	pthread_mutex_init(&g->lock, NULL);
 	g->log = (struct hf_buf)HF_BUF_MAX(64 << 20);
 	g->errors = (struct hf_buf)HF_BUF_MAX(64 << 20);
+}
+
+static void
+rig_init(struct rig *g)
+{
+	rig_init_in(g, hf_store_mem());
 }
 
 static void
@@ -587,6 +594,42 @@ TEST(lost_blobs_hurt_only_their_files)
 	CHECK(strstr(text_of(&g.errors), "/c: ") != NULL);
 	check_content(in_target(&g, "d"), "good");
 	CHECK(!said(&g, "/a "));
+}
+
+static void
+count_reads(void *arg, const char *line)
+{
+	atomic_uint *n = arg;
+
+	if (strstr(line, " get ") != NULL && strstr(line, "data") != NULL)
+		atomic_fetch_add(n, 1);
+}
+
+/* Small files among large ones that are not wanted: nearly a MiB is read to save requests. */
+TEST(neighbours_on_a_far_store_are_read_together)
+{
+	static uint8_t large[300 << 10];
+	hf_auto(rig) g = {0};
+	atomic_uint reads = 0;
+	char name[2] = "a";
+
+	rig_init_in(&g, hf_store_trace(hf_store_mem(), count_reads, &reads));
+	struct trees_folder d = trees_folder();
+	for (; name[0] < 'm'; name[0]++) {
+		struct hf_id data = trees_data(&g.t, name);
+		struct hf_node n = trees_file(name, &data, 1, 1);
+
+		trees_add(&d, &n);
+		hf_random(large, sizeof large);
+		if (name[0] % 4 == 0)
+			(void)trees_blob(&g.t, large, sizeof large);
+	}
+	struct hf_id root = trees_save(&g.t, &d);
+	trees_flush(&g.t);
+	atomic_store(&reads, 0);
+	rig_good(&g, &root);
+	CHECK_EQ(atomic_load(&reads), 2); /* the tree, and all files */
+	check_content(in_target(&g, "l"), "l");
 }
 
 static struct hf_err *
