@@ -2,6 +2,7 @@
 /* init: makes a repository. */
 #include "cli/commands.h"
 #include "cli/place.h"
+#include "store/backend.h"
 
 struct init_options {
 	struct hf_from_opts from;
@@ -91,7 +92,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	struct hf_place place = hf_place_main(cli);
 	struct hf_repo_options repo_options = hf_place_options(cli, &place);
 	hf_auto(hf_secret) password = {0};
-	hf_autofree char *location = NULL;
+	hf_autofree char *location = NULL, *shown = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
 	struct hf_store *store;
 	unsigned version;
@@ -112,9 +113,10 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	HF_TRY(hf_password_resolve(cli, &place.password, &password, &has));
 	if (!has)
 		HF_TRY(hf_password_ask_new(cli, &password));
+	shown = hf_place_shown(location);
 	HF_TRY(hf_err_in(hf_repo_init(hf_steal(owned), &password, version, polynomial,
 				 &repo_options, &repo),
-		"create repository at %s failed", location));
+		"create repository at %s failed", shown));
 	report(cli, repo, o->copies_chunker);
 	return NULL;
 }

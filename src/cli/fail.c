@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "store/backend.h"
+
 int
 hf_fail_code(enum hf_code code)
 {
@@ -88,8 +90,11 @@ hf_fail_report(struct hf_cli *cli, struct hf_err *e)
 	more = advice(cli, hf_err_code(error));
 	if (*more != '\0')
 		hf_buf_addf(&message, "\n%s", more);
-	if (hf_err_code(error) == HF_ENOREPO && cli->global.repo != NULL)
-		hf_buf_addf(&message, "\n%s", cli->global.repo);
+	if (hf_err_code(error) == HF_ENOREPO && cli->global.repo != NULL) {
+		hf_autofree char *shown = hf_place_shown(cli->global.repo);
+
+		hf_buf_addf(&message, "\n%s", shown);
+	}
 	print(cli, code, &message);
 	return code;
 }

@@ -121,13 +121,15 @@ hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
 	};
 }
 
-/* Looks for a repository before anybody types a password for it. */
+/*
+ * Looks for a repository before anybody types a password for it. What is read is kept in `config`:
+ * to ask a server for it twice would be one request too many.
+ */
 static struct hf_err *
-look_for_config(struct hf_store *store)
+look_for_config(struct hf_store *store, struct hf_buf *config)
 {
 	struct hf_name name = {.kind = HF_CONFIG};
-	uint64_t size;
-	hf_autoptr(hf_err) e = hf_store_stat(store, &name, &size);
+	hf_autoptr(hf_err) e = hf_store_get(store, &name, 0, SIZE_MAX, config);
 
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
 		return hf_err(HF_ENOREPO,
@@ -135,7 +137,7 @@ look_for_config(struct hf_store *store)
 			hf_err_text(e));
 	if (e != NULL)
 		return hf_err_in(hf_steal(e), "unable to open config file");
-	if (size == 0)
+	if (config->len == 0)
 		return hf_err(HF_ECORRUPT, "config file has zero size, invalid repository?");
 	return NULL;
 }
@@ -144,17 +146,21 @@ struct hf_err *
 hf_place_look(struct hf_cli *cli, const char *location)
 {
 	hf_autoptr(hf_store) store = NULL;
+	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_place_store(cli, location, &store));
-	return look_for_config(store);
+	return look_for_config(store, &config);
 }
 
 /* Opens the repository in *store, or at `location` if that is NULL; *store is NULL afterwards. */
 static struct hf_err *
 open_repo(struct hf_cli *cli, const struct hf_place *place, const char *location,
-	struct hf_store **store, const struct hf_secret *password, struct hf_repo **out)
+	struct hf_store **store, struct hf_bytes config, const struct hf_secret *password,
+	struct hf_repo **out)
 {
 	struct hf_repo_options options = hf_place_options(cli, place);
+
+	options.config = config;
 
 	if (*store == NULL)
 		HF_TRY(hf_place_store(cli, location, store));
@@ -167,13 +173,14 @@ hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *lo
 {
 	struct hf_store *store = NULL;
 
-	return open_repo(cli, place, location, &store, password, out);
+	return open_repo(
+		cli, place, location, &store, (struct hf_bytes){NULL, 0}, password, out);
 }
 
 /* `store` is where it has been looked for the repository; a wrong password costs it. */
 static struct hf_err *
 unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
-	struct hf_store **store, struct hf_repo **out)
+	struct hf_store **store, struct hf_bytes config, struct hf_repo **out)
 {
 	hf_auto(hf_secret) password = {0};
 	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
@@ -181,12 +188,12 @@ unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 
 	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));
 	if (has)
-		return open_repo(cli, place, location, store, &password, out);
+		return open_repo(cli, place, location, store, config, &password, out);
 	for (;;) {
 		struct hf_err *e = hf_password_ask(cli, place->prompt, &password);
 
 		if (e == NULL)
-			e = open_repo(cli, place, location, store, &password, out);
+			e = open_repo(cli, place, location, store, config, &password, out);
 		if (e == NULL || --tries == 0 ||
 			(hf_err_code(e) != HF_EAUTH && hf_err_code(e) != HF_EINVAL))
 			return e;
@@ -212,11 +219,12 @@ hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo *
 	hf_autofree char *location = NULL;
 	hf_autoptr(hf_store) store = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
+	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_place_location(place, &location));
 	HF_TRY(hf_place_store(cli, location, &store));
-	HF_TRY(look_for_config(store));
-	HF_TRY(unlock(cli, place, location, &store, &repo));
+	HF_TRY(look_for_config(store, &config));
+	HF_TRY(unlock(cli, place, location, &store, hf_buf_bytes(&config), &repo));
 	say_opened(cli, repo);
 	*out = hf_steal(repo);
 	return NULL;

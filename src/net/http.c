@@ -12,7 +12,6 @@
 enum {
 	CONNECT_S = 30,
 	STALL_S = 300,
-	WAIT_MAX_S = 60, /* longest that Retry-After is obeyed */
 	MAX_REDIRECTS = 10,
 	TRANSFER_BUFFER = 256 << 10,
 	CA_MAX = 64 << 20,
@@ -529,37 +528,6 @@ transfer(struct call *c, const char *url)
 	return c->h->h2 != NULL ? h2_transfer(c->h->h2, c, url) : transfer_by_curl(c, url);
 }
 
-/* ---- Retry-After ---- */
-
-static void
-be_patient(struct hf_http *h, const struct hf_http_answer *a)
-{
-	double wait = a->retry_after < WAIT_MAX_S ? a->retry_after : WAIT_MAX_S;
-
-	if ((a->status != 429 && a->status != 503) || wait <= 0)
-		return;
-	pthread_mutex_lock(&h->lock);
-	if (h->not_before < hf_clock() + wait)
-		h->not_before = hf_clock() + wait;
-	pthread_mutex_unlock(&h->lock);
-}
-
-static struct hf_err *
-wait_until_welcome(struct call *c)
-{
-	for (;;) {
-		pthread_mutex_lock(&c->h->lock);
-		double wait = c->h->not_before - hf_clock();
-		pthread_mutex_unlock(&c->h->lock);
-		if (wait <= 0)
-			return hf_stop_check(c->h->stop);
-		if (c->deadline != 0 && hf_clock() + wait >= c->deadline)
-			return hf_err(
-				HF_EIO, "the server wants to be left alone for %.0f s", wait);
-		HF_TRY(hf_stop_wait(c->h->stop, wait));
-	}
-}
-
 /* ---- redirections ---- */
 
 static bool
@@ -627,12 +595,9 @@ hf_http_do(struct hf_http *h, const struct hf_http_request *r, struct hf_http_an
 	free(a->what);
 	a->what = what_text(r->method, r->url);
 	call_answer_begin(&c);
-	e = wait_until_welcome(&c);
-	if (e == NULL)
-		e = follow(&c, r->url);
+	e = follow(&c, r->url);
 	if (e != NULL && r->out != NULL)
 		r->out->len = c.before;
-	be_patient(h, a);
 	if (e != NULL && hf_err_code(e) == HF_ECANCELED)
 		return e;
 	return hf_err_in(e, "%s", a->what);

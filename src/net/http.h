@@ -106,9 +106,6 @@ void hf_http_answer_clear(struct hf_http_answer *a);
  *	HF_ECANCELED	`stop` was set
  * Redirections are followed up to 10 times: 307 and 308 always, 301, 302 and 303 for GET and HEAD;
  * user and password go along to the same host only, and never from https to http.
- *
- * After an answer 429 or 503 with Retry-After, all requests of the client wait so long (a minute
- * at most) before they begin, or fail with HF_EIO if their deadline is earlier.
  */
 struct hf_err *hf_http_do(
 	struct hf_http *h, const struct hf_http_request *r, struct hf_http_answer *a) HF_MUST;
@@ -116,7 +113,8 @@ struct hf_err *hf_http_do(
 /*
  * The error that an answer means, NULL for 2xx: HF_ENOTFOUND for 404 and 410, HF_EIO for 408, 425,
  * 429 and 5xx, HF_ECORRUPT for 416 (a file with too few bytes), HF_EFATAL for the others, also for
- * 501, 505 and 507 (no room). Quotes the first line of what the server says if it is plain text.
+ * 501, 505 and 507 (no room). Quotes the first line of what the server says if it is plain text,
+ * and knows how long the server wants to be left alone (hf_err_wait()).
  */
 struct hf_err *hf_http_error(const struct hf_http_answer *a) HF_MUST;
 

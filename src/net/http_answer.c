@@ -318,7 +318,9 @@ hf_http_error(const struct hf_http_answer *a)
 	if (a->status == 416 && a->has_size)
 		return hf_err(HF_ECORRUPT, "%s: the file has only %ju bytes", a->what,
 			(uintmax_t)a->size);
-	if (a->status != 404 && first_line(a, line))
-		return hf_err(s.code, "%s: %s (%d: %s)", a->what, s.text, a->status, line);
-	return hf_err(s.code, "%s: %s (%d)", a->what, s.text, a->status);
+	struct hf_err *e =
+		a->status != 404 && first_line(a, line)
+			? hf_err(s.code, "%s: %s (%d: %s)", a->what, s.text, a->status, line)
+			: hf_err(s.code, "%s: %s (%d)", a->what, s.text, a->status);
+	return hf_err_later(e, a->retry_after);
 }

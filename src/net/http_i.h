@@ -28,7 +28,6 @@ struct hf_http {
 	pthread_mutex_t lock;
 	CURL **idle; /* handles with their connections; the one used last is taken first */
 	size_t n_idle, cap;
-	double not_before; /* hf_clock(): the server does not want to be asked earlier */
 };
 
 /* Why we ended a transfer ourselves. */

@@ -38,6 +38,7 @@ repo_new(struct hf_store *store, const struct hf_repo_options *options, struct h
 	if (repo->options.key_hint != NULL)
 		repo->key_hint = hf_str_dup(hf_str(repo->options.key_hint));
 	repo->options.key_hint = repo->key_hint;
+	repo->options.config = (struct hf_bytes){NULL, 0};
 	if (repo->options.pack_size == 0)
 		repo->options.pack_size = DEFAULT_PACK_SIZE;
 	if (repo->options.pack_size < MIN_PACK_SIZE)
@@ -382,7 +383,11 @@ hf_repo_open(struct hf_store *store, const struct hf_secret *password,
 	struct hf_bytes json;
 
 	HF_TRY(repo_new(store, options, &repo));
-	HF_TRY(load_config(store, &sealed));
+	if (options != NULL && options->config.len > 0)
+		hf_buf_add(&sealed, options->config.p, options->config.len);
+	else
+		HF_TRY(load_config(store, &sealed));
+	HF_TRY(hf_buf_ok(&sealed));
 	HF_TRY(hf_key_search(
 		store, password, repo->options.key_hint, &repo->key, &repo->key_id));
 	HF_TRY(hf_err_in(unseal(repo, &sealed, &json), "config or key %.8s is damaged",

@@ -65,6 +65,7 @@ request(const char *method, const char *url, const struct hf_name *name)
 		.headers = accept_v2,
 		.n_headers = 1,
 		.no_pace = name->kind == HF_LOCK,
+		.deadline_s = name->kind == HF_LOCK ? HF_LOCK_CALL_S : 0,
 	};
 }
 
@@ -170,7 +171,8 @@ rest_del(struct hf_store *s, const struct hf_name *name)
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("DELETE", url, name);
 
-	q.deadline_s = CHANGE_S;
+	if (name->kind != HF_LOCK)
+		q.deadline_s = CHANGE_S;
 	return demand(r, &q, &a);
 }
 
@@ -183,7 +185,8 @@ post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf
 	q.headers = send_bytes;
 	q.n_headers = 2;
 	q.body = data;
-	q.deadline_s = name->kind == HF_PACK ? 0 : CHANGE_S;
+	if (name->kind != HF_LOCK && name->kind != HF_PACK)
+		q.deadline_s = CHANGE_S;
 	HF_TRY(hf_http_do(r->http, &q, a));
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,

@@ -82,10 +82,8 @@ TEST(places_that_are_folders)
 
 TEST(places_that_cannot_be_reached)
 {
-	static const char *const urls[] = {"sftp:user@host:/repo",
-		"rest:https://u:secret@host/", "s3:https://host/bucket", "rclone:remote:x",
-		"b2:bucket:x", "gs:bucket:/x", "azure:container:/x", "swift:container:/x",
-		"sftp:", "sftp://host//repo"};
+	static const char *const urls[] = {"b2:bucket:x", "gs:u:secret@bucket:/x",
+		"azure:container:/x", "swift:container:/x", "b2:", "swift://u:secret@host"};
 
 	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
 		struct hf_store *s = NULL;

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The REST store and rclone against the real servers: the contract, restic beside us, and faults."""
+
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+import repos
+import restd
+import tap
+
+CONTRACT = os.environ.get("STORE_CONTRACT", str(tap.TOP / "build/tests/store/store-contract"))
+SECRET = "s3cr3t"
+# Pauses between repetitions would be most of the time of these tests.
+QUICK = ("-o", "retry.pause=20ms", "-o", "retry.limit=20s")
+
+
+def contract(place, *words, options="", **env):
+    """Runs the contract of stores over a place; `%` in it becomes another name for every test."""
+    r = tap.run(CONTRACT, *words, env={"CONTRACT_PLACE": place, "CONTRACT_OPTIONS": options,
+                                       "TEST_TAP": "", **env}, timeout=600, check=None)
+    tap.ok(r.returncode == 0 and "not ok" not in r.stdout and r.stdout.count("\nok ") > 0,
+           r.stdout + r.stderr)
+
+
+def names_of_tests():
+    return tap.run(CONTRACT, "--list").stdout.split()
+
+
+def small_tree(tmp, files=20, size=3000):
+    top = tmp / "tree"
+    top.mkdir()
+    for i in range(files):
+        (top / f"file{i}").write_bytes(os.urandom(size))
+    return top
+
+
+def world(tmp, *flags, **kw):
+    """A server over a repository that opens at once, and its name for holdfast."""
+    data = repos.memory(tmp) / "served"
+    server = restd.Server(data, *flags, **kw)
+    repos.quick(data / "repo")
+    return server, data / "repo"
+
+
+# ---- the contract ----
+
+@tap.test
+def the_contract_over_rest_server(tmp):
+    with restd.Server(repos.memory(tmp) / "served", "--no-verify-upload") as server:
+        contract(server.url("%"))
+
+
+@tap.test
+def the_contract_over_tls_with_a_password(tmp):
+    tls = restd.Authority(tmp)
+    with restd.Server(repos.memory(tmp) / "served", "--no-verify-upload", tls=tls,
+                      user=("ann", SECRET)) as server:
+        contract(server.url("%"), CONTRACT_CACERT=str(tls.ca))
+        contract(server.url("%", credentials=False), "ranges", "large", CONTRACT_CACERT=str(tls.ca),
+                 RESTIC_REST_USERNAME="ann", RESTIC_REST_PASSWORD=SECRET)
+
+
+@tap.test
+def the_contract_over_a_unix_socket(tmp):
+    with restd.Server(repos.memory(tmp) / "served", "--no-verify-upload",
+                      socket_path=tmp / "socket") as server:
+        contract(server.url("%"))
+
+
+@tap.test
+def the_contract_over_version_1_of_the_protocol(tmp):
+    """rest-server lists in version 1 whoever does not ask for version 2."""
+    with restd.Server(repos.memory(tmp) / "served", "--no-verify-upload") as server:
+        with restd.Between(server.port) as net:
+            for method in ("GET", "HEAD", "POST", "DELETE"):
+                net.rules.append(restd.Rule(method, "", "strip", times=None))
+            contract(net.url("%"), "list", "every", "empty")
+            heads = [p for m, p in net.seen if m == "HEAD"]
+            tap.ok(len(heads) > 300, "sizes are asked for one by one")
+
+
+@tap.test
+def the_contract_over_rclone(tmp):
+    program = tap.peer("rclone")
+    contract("rclone::memory:bucket/%", options=f"rclone.program={program}")
+    # On a folder, what is being written can be seen half written: that is rclone's.
+    words = [t for t in names_of_tests() if "threads" not in t]
+    folder = repos.memory(tmp) / "served"
+    contract(f"rclone:{folder}/%", *words, options=f"rclone.program={program}")
+
+
+@tap.test
+def the_contract_over_rclone_as_a_rest_server(tmp):
+    port = restd.free_port()
+    said = tmp / "said"
+    with said.open("wb") as out:
+        p = subprocess.Popen([tap.peer("rclone"), "serve", "restic", "--addr", f"127.0.0.1:{port}",
+                              ":memory:bucket"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        restd.wait_until_up(("127.0.0.1", port), p, said)
+        contract(f"rest:http://127.0.0.1:{port}/%/")
+    finally:
+        p.kill()
+        p.wait()
+
+
+# ---- the program, and restic beside it ----
+
+def both_ways(tmp, url, env=None, options=(), flags=()):
+    """holdfast and restic make, use and check one repository in turn, and at the same time."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    tree = small_tree(tmp)
+    more = (*options, *flags)
+    kw = {"env": env or {}}
+    restic(url, "init", *more, **kw)
+    restic(url, "backup", tree, *more, **kw)
+    holdfast(url, "backup", tree, *more, **kw)
+    (tree / "new").write_bytes(os.urandom(100_000))
+    both = [p.start(url, "backup", tree, *more, env=env) for p in (holdfast, restic)]
+    for p in both:
+        out, err = p.communicate(timeout=300)
+        tap.eq(p.returncode, 0, f"{out}\n{err}")
+    for program in (holdfast, restic):
+        program(url, "check", "--read-data", *more, **kw)
+        tap.eq(len(program.json(url, "snapshots", *more, **kw)), 4)
+        target = tmp / f"restored-{program.name}"
+        program(url, "restore", "latest", "--target", target, *more, **kw)
+        for f in tree.iterdir():
+            tap.eq((target / str(f)[1:]).read_bytes(), f.read_bytes(), f.name)
+    tap.eq(holdfast(url, "list", "locks", "--no-lock", *more, **kw).stdout, "")
+
+
+@tap.test
+def restic_and_holdfast_over_rest(tmp):
+    with restd.Server(repos.memory(tmp) / "served") as server:
+        both_ways(tmp, server.url("a/b"))
+
+
+@tap.test
+def restic_and_holdfast_over_tls(tmp):
+    tls = restd.Authority(tmp)
+    with restd.Server(repos.memory(tmp) / "served", "--private-repos", tls=tls,
+                      user=("ann", SECRET)) as server:
+        url = server.url("ann/repo", credentials=False)
+        both_ways(tmp, url, flags=("--cacert", tls.ca),
+                  env={"RESTIC_REST_USERNAME": "ann", "RESTIC_REST_PASSWORD": SECRET})
+
+
+@tap.test
+def restic_and_holdfast_over_rclone(tmp):
+    place = repos.memory(tmp) / "served"
+    both_ways(tmp, f"rclone:{place}", options=("-o", f"rclone.program={tap.peer('rclone')}"))
+
+
+@tap.test
+def holdfast_on_a_server_that_only_appends(tmp):
+    server, repo = world(tmp, "--append-only")
+    holdfast = repos.holdfast()
+    with server:
+        url = server.url("repo")
+        holdfast(url, "backup", small_tree(tmp))
+        holdfast(url, "check", "--read-data")
+        tap.eq(repos.locks(repo), [], "locks may be deleted")
+        tap.eq(len(repos.files(repo, "snapshots")), 1)
+
+
+@tap.test
+def foreign_files_are_not_listed(tmp):
+    server, repo = world(tmp)
+    holdfast = repos.holdfast()
+    with server:
+        holdfast(server.url("repo"), "backup", small_tree(tmp))
+        want = holdfast(server.url("repo"), "list", "packs").stdout
+        name = next(iter(repos.files(repo, "data")))
+        folder = repo / "data" / name[:2]
+        for foreign in ("README", name + ".rest-server-temp123", name[:-1], name.upper() + "0"):
+            (folder / foreign).write_text("?")
+        tap.eq(holdfast(server.url("repo"), "list", "packs").stdout, want)
+
+
+@tap.test
+def opening_takes_few_requests(tmp):
+    """Config, list of keys, key; then what the command is about."""
+    server, repo = world(tmp)
+    with server:
+        r = repos.holdfast()(server.url("repo"), "cat", "config", "--no-lock")
+        tap.contains(r.stdout, '"version"')
+        asked = [(m, re.sub("[0-9a-f]{64}", "ID", p)) for m, p, _ in server.requests()]
+        tap.eq(asked, OPENING)
+
+
+OPENING = [("GET", "/repo/config"), ("GET", "/repo/keys/"), ("GET", "/repo/keys/ID")]
+
+
+# ---- what goes wrong ----
+
+def fails(url, *args, env=None, parts=(), code=1):
+    r = repos.holdfast()(url, *args, check=None, env=env)
+    tap.ok(r.returncode == code, f"exit code {r.returncode}\n{r.stderr}")
+    for part in parts:
+        tap.contains(r.stderr, part)
+    tap.ok(SECRET not in r.stdout + r.stderr, f"a secret in\n{r.stdout}{r.stderr}")
+    return r
+
+
+@tap.test
+def a_wrong_password_or_certificate_is_no_reason_to_try_again(tmp):
+    tls = restd.Authority(tmp)
+    with restd.Server(tmp / "served", tls=tls, user=("ann", SECRET)) as server:
+        url = server.url("repo")
+        before = time.monotonic()
+        fails(url, "snapshots", parts=["certificate is not trusted", "--cacert"])
+        wrong = url.replace(SECRET, SECRET + "x")
+        fails(wrong, "--cacert", tls.ca, "snapshots", parts=["user name or password", "401"])
+        fails(url, "--insecure-tls", "snapshots", parts=["repository does not exist"], code=10)
+        other = url.replace("localhost", "127.0.0.1")
+        fails(other, "--cacert", tls.ca, "snapshots", parts=["certificate"])
+        plain = url.replace("https:", "http:")
+        fails(plain, "snapshots", parts=["400"])
+        tap.ok(time.monotonic() - before < 60, "nothing was repeated for long")
+
+
+@tap.test
+def a_client_certificate(tmp):
+    server, _ = world(tmp)
+    tls = restd.Authority(tmp)
+    with server, restd.Between(server.port, tls=tls) as net:
+        holdfast = repos.holdfast()
+        holdfast(net.url("repo"), "--cacert", tls.ca, "--tls-client-cert", tls.client, "snapshots")
+        fails(net.url("repo"), "--cacert", tls.ca, "snapshots", parts=["/repo/config: "])
+
+
+FAULTS = [
+    restd.Rule("GET", "/keys/", "cut"), restd.Rule("GET", "/config", "short"),
+    restd.Rule("GET", "/keys/", "drop"), restd.Rule("POST", "/data/", "cut", times=2),
+    restd.Rule("POST", "/data/", "drop", times=3), restd.Rule("POST", "/index/", "drop"),
+    restd.Rule("POST", "/snapshots/", "drop"), restd.Rule("POST", "/locks/", "drop"),
+    restd.Rule("DELETE", "/locks/", "drop"), restd.Rule("GET", "/locks/", "short"),
+    restd.Rule("POST", "/data/", "status", status=503, header="Retry-After: 1\r\n"),
+    restd.Rule("POST", "/index/", "status", status=500), restd.Rule("GET", "/index/", "status", status=429),
+    restd.Rule("POST", "/snapshots/", "status", status=502),
+]
+
+
+@tap.test
+def a_backup_goes_on_whatever_breaks(tmp):
+    server, repo = world(tmp)
+    holdfast = repos.holdfast()
+    tree = small_tree(tmp, files=60, size=400_000)
+    with server, restd.Between(server.port) as net:
+        net.rules = FAULTS
+        holdfast(net.url("repo"), "backup", tree, *QUICK)
+        for rule in FAULTS:
+            tap.ok(rule.hits > 0, f"{rule.what} of {rule.method} {rule.part} did not happen")
+        repos.restic("restic-new")(repo, "check", "--read-data")
+        tap.eq(len(repos.files(repo, "snapshots")), 1)
+        tap.eq(repos.locks(repo), [])
+
+
+@tap.test
+def a_restore_goes_on_whatever_breaks(tmp):
+    server, _ = world(tmp)
+    holdfast = repos.holdfast()
+    tree = small_tree(tmp, files=60, size=400_000)
+    with server, restd.Between(server.port) as net:
+        holdfast(server.url("repo"), "backup", tree)
+        net.rules = [restd.Rule("GET", "/data/", "cut", times=3),
+                     restd.Rule("GET", "/data/", "short", times=3),
+                     restd.Rule("GET", "/snapshots/", "short"), restd.Rule("GET", "/index/", "cut")]
+        holdfast(net.url("repo"), "restore", "latest", "--target", tmp / "out", *QUICK)
+        tap.eq([r.hits for r in net.rules], [3, 3, 1, 1])
+        for f in tree.iterdir():
+            tap.eq((tmp / "out" / str(f)[1:]).read_bytes(), f.read_bytes(), f.name)
+
+
+@tap.test
+def a_server_that_says_nothing_more_is_given_up(tmp):
+    server, _ = world(tmp)
+    with server, restd.Between(server.port) as net:
+        net.rules = [restd.Rule("GET", "/config", "stall", times=None)]
+        fails(net.url("repo"), "--stuck-request-timeout", "1s", "-o", "retry.limit=0", "snapshots",
+              parts=["GET http://127.0.0.1", "/repo/config", "not one byte came or went for 1 s"])
+        net.rules = [restd.Rule("GET", "/config", "stall", times=1)]
+        repos.holdfast()(net.url("repo"), "--stuck-request-timeout", "1s", *QUICK, "snapshots")
+
+
+@tap.test
+def a_server_that_comes_back_is_waited_for(tmp):
+    server, repo = world(tmp)
+    holdfast = repos.holdfast()
+    tree = small_tree(tmp, files=60, size=400_000)
+    with server:
+        p = holdfast.start(server.url("repo"), "backup", tree, "--limit-upload", "8192", *QUICK)
+        while not any(m == "POST" and "/data/" in path for m, path, _ in server.requests()):
+            tap.ok(p.poll() is None, "it ended too early")
+            time.sleep(0.01)
+        server.stop()
+        time.sleep(2)
+        server.start()
+        out, err = p.communicate(timeout=120)
+        tap.eq(p.returncode, 0, f"{out}{err}")
+        repos.restic("restic-new")(repo, "check", "--read-data")
+
+
+@tap.test
+def rclone_ends_with_us_and_its_end_is_told(tmp):
+    rclone = tap.peer("rclone")
+    place = repos.quick(repos.memory(tmp) / "repo")
+    option = ("-o", f"rclone.program={rclone}")
+    holdfast = repos.holdfast()
+    r = holdfast(f"rclone:{place}", *option, "snapshots")
+    tap.contains(r.stderr, "rclone: ")  # that it has no configuration
+    r = fails("rclone:nowhere:x", *option, "snapshots", parts=["ended (exit status 1)", "rclone: "])
+    fails("rclone:x", "-o", "rclone.program=/nonexistent/rclone", "snapshots",
+          parts=["/nonexistent/rclone: No such file", "rclone.program"])
+    fails("rclone:x", "-o", "rclone.program=cat", "-o", "rclone.args=/dev/zero", "snapshots",
+          parts=["cat"])
+    # Killed in the middle: an error, no hang, and nothing of it is left.
+    pid = tmp / "pid"
+    script = tmp / "rclone.sh"
+    script.write_text(f'#!/bin/sh\necho $$ >{pid}\nexec {rclone} "$@"\n')
+    script.chmod(0o755)
+    p = holdfast.start(f"rclone:{place}", "-o", f"rclone.program={script}", "backup",
+                       small_tree(tmp, 40, 1_000_000), "--limit-upload", "2048")
+    while not any((place / "locks").iterdir()):
+        tap.ok(p.poll() is None, "it ended too early")
+        time.sleep(0.01)
+    os.kill(int(pid.read_text()), 9)
+    _, err = p.communicate(timeout=120)
+    tap.ok(p.returncode not in (0, None), "it failed")
+    tap.contains(err, b"the program at the other end is gone")
+    tap.ok(not pathlib.Path(f"/proc/{int(pid.read_text())}").exists(), "rclone is gone")
+
+
+tap.main()
