@@ -14,8 +14,8 @@ check_inside(struct hf_bytes packet, const void *p, size_t len)
 {
 	const uint8_t *from = p;
 
-	assert(len == 0 || (from >= packet.p && len <= packet.len &&
-				   from + len <= packet.p + packet.len));
+	assert(len == 0 ||
+		(from >= packet.p && len <= packet.len && from + len <= packet.p + packet.len));
 }
 
 static void

@@ -30,9 +30,9 @@ enum {
 /* What the user may choose about writing; the same for all packs and files of one run. */
 struct hf_repo_options {
 	enum hf_compression compression;
-	size_t pack_size;     /* bytes; 0: 16 MiB; 4 … 128 MiB */
-	bool no_extra_verify; /* do not open again what was just sealed */
-	const char *key_hint; /* id or prefix of the key to try first, or NULL */
+	size_t pack_size;       /* bytes; 0: 16 MiB; 4 … 128 MiB */
+	bool no_extra_verify;   /* do not open again what was just sealed */
+	const char *key_hint;   /* id or prefix of the key to try first, or NULL */
 	struct hf_bytes config; /* the config file, if the caller has read it; not kept */
 };
 
