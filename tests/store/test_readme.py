@@ -84,6 +84,7 @@ def rclone(tmp):
 
 @tap.test
 def there_are_no_other_lines(tmp):
+    """After all of the tests above."""
     tap.ok(len(LINES) >= 10, f"hardly any lines: {LINES}")
     tap.eq(LEFT, set(), "lines that no test above pastes")
 
