@@ -84,7 +84,7 @@ enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 struct s3_ask {
 	const char *method;
 	const char *key; /* of an object; NULL: the bucket */
-	bool is_lock;    /* it is about a lock: nothing makes it wait */
+	bool is_lock; /* it is about a lock: nothing makes it wait, it ends within HF_LOCK_CALL_S */
 	bool is_bounded; /* a change that is over after S3_CHANGE_S */
 	struct hf_bytes body;
 	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */

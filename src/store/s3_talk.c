@@ -328,9 +328,13 @@ send_once(struct s3 *s, const struct s3_ask *ask, const char *region, struct hf_
 		.out = ask->out,
 		.want = want,
 		.n_want = 4,
-		.deadline_s = ask->is_bounded ? S3_CHANGE_S : 0,
+		.deadline_s = ask->is_lock      ? HF_LOCK_CALL_S
+			      : ask->is_bounded ? S3_CHANGE_S
+						: 0,
 		.no_redirect = true,
 		.no_pace = ask->is_lock,
+		/* Who is interrupted gives his lock back. */
+		.no_stop = ask->is_lock && ask->is_bounded,
 	};
 	return hf_http_do(s->http, &r, a);
 }
