@@ -29,6 +29,10 @@ import sftpd
 import tap
 
 
+# Of all times of leases, for ours. Over a store whose listings may lag each lock takes ten seconds, unscaled.
+SCALE = 0.005
+
+
 class Wire:
     """A connection to a port that can be held and cut."""
 
@@ -104,9 +108,10 @@ class Over(repos.Program):
         super().__init__(base.name, base.path)
         self.rig = rig
         self.cache = ["--no-cache"]
+        self.scale = SCALE if base.name == "holdfast" else None
 
     def argv(self, *args):
-        self.more = [*self.rig.options, *self.cache]
+        self.more = [*self.rig.options, *self.cache, *(locking.scale(self.scale) if self.scale else ())]
         return super().argv(self.rig.url, *args[1:] if args and args[0] == self.rig.url else args)
 
     def start(self, *args, env=None, **kw):
