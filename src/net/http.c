@@ -271,7 +271,7 @@ call_goes_on(struct call *c, uint64_t n_moved)
 		c->n_moved = n_moved;
 		c->moved_at = now;
 	}
-	if (hf_stop_is_set(c->h->stop))
+	if (!c->r->no_stop && hf_stop_is_set(c->h->stop))
 		c->why = STOPPED;
 	else if (c->deadline != 0 && now >= c->deadline)
 		c->why = LATE;

@@ -10,7 +10,7 @@
  * says or it is an error, an answer that does not say how long it is is an error, and a range is
  * the range that was asked for. Nothing waits for ever: a connection has `connect_s`, a request on
  * which no byte moves in either direction ends after `stall_s`, and a set `stop` ends it within
- * about a second.
+ * about a second, unless it has to be made all the same (no_stop).
  *
  * No secret gets into a text: credentials are given apart from URLs, and what stands before an `@`
  * in a URL is left out of messages.
@@ -77,6 +77,7 @@ struct hf_http_request {
 	double deadline_s; /* the request is over after so long, or 0 */
 	bool no_auth;      /* the client's user and password are not sent */
 	bool no_pace;      /* limits do not count for it */
+	bool no_stop;      /* `stop` does not end it; give it a deadline */
 	bool no_redirect;  /* a redirection is an answer as any other */
 };
 

@@ -144,6 +144,8 @@ rest_del(struct hf_store *s, const struct hf_name *name)
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("DELETE", url, name);
 
+	/* Who is interrupted gives his lock back. */
+	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK)
 		q.deadline_s = WEB_CHANGE_S;
 	return demand(r, &q, &a);
@@ -158,6 +160,8 @@ post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf
 	q.headers = send_bytes;
 	q.n_headers = 2;
 	q.body = data;
+	/* A lock that may come later, when it has been deleted, would stay. */
+	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK && name->kind != HF_PACK)
 		q.deadline_s = WEB_CHANGE_S;
 	HF_TRY(hf_http_do(r->http, &q, a));

@@ -336,6 +336,8 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 						: 0,
 		.no_redirect = true,
 		.no_pace = ask->is_lock,
+		/* Who is interrupted gives his lock back. */
+		.no_stop = ask->is_lock && ask->is_bounded,
 	};
 	return hf_http_do(s->http, &r, a);
 }

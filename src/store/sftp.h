@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A repository on an SFTP server, reached through the user's own `ssh` (docs/adr/0012), laid out as
+ * A repository on an SFTP server, reached through the user's own `ssh` (docs/adr/0014), laid out as
  * in a local folder (restic-format 1.1, 13.4):
  *
  *	sftp:user@host:path	sftp://user@host:port//path	sftp_place.h says how they are read

@@ -375,6 +375,10 @@ TEST(stop_ends_a_request)
 	REQUIRE(pthread_create(&t, NULL, stop_soon, &stop) == 0);
 	CHECK_ERR(hf_http_do(stoppable, &r, &a), HF_ECANCELED);
 	pthread_join(t, NULL);
+	/* What must be made all the same is, and ends when it must. */
+	r.no_stop = true;
+	r.deadline_s = 1;
+	CHECK_ERR_TEXT(hf_http_do(stoppable, &r, &a), HF_EIO, "not done after 1 s");
 	hf_http_free(stoppable);
 }
 
