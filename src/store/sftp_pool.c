@@ -5,6 +5,7 @@
  */
 #include "store/sftp_pool.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -78,7 +79,8 @@ connect_to(struct hf_sftp_pool *p, bool is_main, bool may_ask, struct hf_sftp **
 	hf_autofree const char **argv = hf_alloc_(p->command.len + 1, sizeof *argv);
 	struct hf_sftp_setup setup = {.argv = argv,
 		.terminal = may_ask ? HF_CHILD_MAY_ASK : HF_CHILD_ALONE,
-		.connect_s = may_ask ? asking_s : connect_s,
+		/* Nobody types: a server that is stuck is stuck here, too. */
+		.connect_s = may_ask ? asking_s : fmin(connect_s, p->stuck_s),
 		.stuck_s = p->stuck_s,
 		.window = !is_main   ? WINDOW
 			  : p->n > 1 ? MAIN_WINDOW
