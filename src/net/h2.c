@@ -36,7 +36,6 @@ struct job {
 	int32_t stream;
 	uint64_t n_moved;
 	bool is_whole; /* the end of the answer has come */
-	bool is_cancelled;
 
 	/* limits; times on hf_clock() */
 	double send_at;
@@ -86,13 +85,26 @@ finish(struct h2 *h2, struct job *job, struct hf_err *e)
 	pthread_mutex_unlock(&h2->lock);
 }
 
+static struct hf_err *
+outcome(struct job *job, uint32_t code)
+{
+	if (job->c->why != NOT_ENDED && job->c->why != ENOUGH)
+		return call_ended(job->c);
+	if (job->is_whole || job->c->why == ENOUGH)
+		return call_answer_end(job->c);
+	return hf_err(HF_EIO, "the answer was cut off (%s)", nghttp2_http2_strerror(code));
+}
+
+/*
+ * Ends a request now. The other end learns of it when it reads again, which may be never; until then
+ * its stream belongs to nobody.
+ */
 static void
 cancel(struct h2 *h2, struct job *job)
 {
-	if (job->is_cancelled)
-		return;
-	job->is_cancelled = true;
 	nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, job->stream, NGHTTP2_CANCEL);
+	nghttp2_session_set_stream_user_data(h2->session, job->stream, NULL);
+	finish(h2, job, outcome(job, NGHTTP2_CANCEL));
 }
 
 /* Fails everything that there is and will be. */
@@ -145,7 +157,7 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *
 
 	(void)flags;
 	nghttp2_session_consume_connection(session, n);
-	if (job == NULL || job->is_cancelled)
+	if (job == NULL)
 		return 0;
 	job->n_moved += n;
 	job->unconsumed += n;
@@ -172,17 +184,9 @@ static int
 on_close(nghttp2_session *session, int32_t stream, uint32_t code, void *arg)
 {
 	struct job *job = job_of(session, stream);
-	struct hf_err *e;
 
-	if (job == NULL)
-		return 0;
-	if (job->c->why != NOT_ENDED && job->c->why != ENOUGH)
-		e = call_ended(job->c);
-	else if (job->is_whole || job->c->why == ENOUGH)
-		e = call_answer_end(job->c);
-	else
-		e = hf_err(HF_EIO, "the answer was cut off (%s)", nghttp2_http2_strerror(code));
-	finish(arg, job, e);
+	if (job != NULL)
+		finish(arg, job, outcome(job, code));
 	return 0;
 }
 
@@ -202,11 +206,14 @@ send_body(nghttp2_session *session, int32_t stream, uint8_t *p, size_t len, uint
 	nghttp2_data_source *source, void *arg)
 {
 	struct h2 *h2 = arg;
-	struct job *job = source->ptr;
+	struct job *job = job_of(session, stream);
+
+	(void)source;
+	if (job == NULL)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* cancelled */
 	struct call *c = job->c;
 	size_t left = c->r->body.len - c->n_sent, n = len < left ? len : left;
 
-	(void)session, (void)stream;
 	if (job->send_at > hf_clock()) {
 		job->is_deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
@@ -300,7 +307,7 @@ submit(struct h2 *h2, struct job *job)
 {
 	const char *method = job->c->r->method;
 	bool has_body = strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
-	nghttp2_data_provider body = {.source.ptr = job, .read_callback = send_body};
+	nghttp2_data_provider body = {.read_callback = send_body};
 	struct fields f = {.n = 0};
 
 	add_fields(&f, job->c, job->url, has_body);
@@ -339,9 +346,10 @@ look_after(struct h2 *h2)
 {
 	double now = hf_clock(), next = now + LOOK_MS / 1000.0;
 
-	for (struct job *job = h2->jobs; job != NULL; job = job->next) {
+	for (struct job *job = h2->jobs, *after; job != NULL; job = after) {
 		bool waits = job->is_deferred || job->unconsumed > 0;
 
+		after = job->next; /* this one may end here */
 		if (job->is_deferred && job->send_at <= now) {
 			job->is_deferred = false;
 			nghttp2_session_resume_data(h2->session, job->stream);

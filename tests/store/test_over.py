@@ -259,7 +259,7 @@ def a_command_ends_when_that_is_asked(rig):
 
 # ---- nothing hangs ----
 
-@each(*rigs.WIRED, at_once=3)
+@each(at_once=4)
 def a_server_that_stops_is_given_up(rig):
     folder = tree(rig, files=10, size=2_000_000)
     with rig.ours.run("--stuck-request-timeout", "1s", "-o", "retry.limit=500ms", "-o", "retry.pause=20ms",
