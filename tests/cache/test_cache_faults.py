@@ -109,7 +109,7 @@ def torture(tmp, command, prepare):
 for _name, _command, _states in (
         ("ls", LS, [stale] + IS_LONG * [warm, cold, first_use]),
         ("backup", BACKUP, [stale] + IS_LONG * [warm, first_use]),
-        ("snapshots", SNAPSHOTS, [first_use] + IS_LONG * [stale]), ("cleanup", CLEANUP, [old]),
+        ("snapshots", SNAPSHOTS, IS_LONG * [first_use, stale]), ("cleanup", CLEANUP, [old]),
         ("cache", TABLE, IS_LONG * [warm])):
     for _state in _states:
         def _test(tmp, c=_command, s=_state):
