@@ -15,6 +15,7 @@
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make cache      those about the cache, in their long form
 #   make cache-stress S=3600  many processes on one cache for so long; SEED=1: with these choices
+#   make stores     those about stores, each over every server
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make beside-restic  writes docs/cache-beside-restic.md from what is seen
 #   make bench      measures, beside restic and Borg
@@ -76,6 +77,9 @@ cache-stress: all peers
 		CACHE_STRESS_SEED=$(if $(filter file,$(origin SEED)),,$(SEED)) \
 		python3 -B tests/cache/test_cache_stress.py
 
+stores: all peers
+	@STORES=full tools/run-tests -C $(BUILD) --scale 10 store
+
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
@@ -126,4 +130,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks cache cache-stress beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo interop model sim torture locks cache cache-stress stores beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
