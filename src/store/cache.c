@@ -409,8 +409,8 @@ cache_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *ar
 		return c->inner->ops->list(c->inner, kind, fn, arg);
 	struct hf_err *e = c->inner->ops->list(c->inner, kind, pass_on, &l);
 	if (e == NULL)
-		names_drop_rest(
-			c, kind, &cached, hf_store_promises(c->inner, HF_LISTS_AT_ONCE) ? 0 : UNSURE_LISTING_S);
+		names_drop_rest(c, kind, &cached,
+			hf_store_promises(c->inner, HF_LISTS_AT_ONCE) ? 0 : UNSURE_LISTING_S);
 	names_clear(&cached);
 	return e;
 }

@@ -49,14 +49,14 @@ TEST(buckets_are_found_by_name_or_path)
 		bool by_name;
 	} cases[] = {
 		{"s3.amazonaws.com/bucket", S3_AUTO, true},
-		{"s3.amazonaws.com/buc.ket", S3_AUTO, false},
-		{"http://s3.amazonaws.com/buc.ket", S3_AUTO, true},
+		{"s3.amazonaws.com/my.bucket", S3_AUTO, false},
+		{"http://s3.amazonaws.com/my.bucket", S3_AUTO, true},
 		{"s3.cn-north-1.amazonaws.com.cn/bucket", S3_AUTO, true},
 		{"storage.googleapis.com/bucket", S3_AUTO, true},
 		{"oss-eu-west-1.aliyuncs.com/bucket", S3_AUTO, true},
 		{"notamazonaws.com/bucket", S3_AUTO, false},
 		{"minio.example.org/bucket", S3_AUTO, false},
-		{"minio.example.org/buc.ket", S3_DNS, true},
+		{"minio.example.org/my.bucket", S3_DNS, true},
 		{"s3.amazonaws.com/bucket", S3_PATH, false},
 	};
 
