@@ -48,7 +48,7 @@ test: all peers
 # Other backup programs to compare with. Without them the tests that need them are skipped, which
 # CI=true does not accept.
 peers:
-	@tools/deps test peers model ceph
+	@tools/deps test peers model
 	@tools/peers || [ "$(CI)" != true ]
 
 demo: all peers
@@ -78,7 +78,8 @@ cache-stress: all peers
 		python3 -B tests/cache/test_cache_stress.py
 
 stores: all peers
-	@STORES=full tools/run-tests -C $(BUILD) --scale 10 store
+	@tools/deps ceph
+	@STORES=full tools/run-tests -C $(BUILD) --scale 10 store servers
 
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
