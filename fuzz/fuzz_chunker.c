@@ -7,10 +7,10 @@
 #include <assert.h>
 
 #include "../tests/unit/chunker_ref.h"
+#include "fuzz.h"
+
 #include "codec/chunker.h"
 #include "codec/sweep.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ROOM = HF_CHUNK_MIN + (192 << 10) };
 

@@ -3,9 +3,9 @@
  * A file of patterns; its last line is a path. The two ways to ask about it must agree, with and
  * without regard to the case of letters.
  */
-#include "engine/filter.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "engine/filter.h"
 
 static const char *
 env(void *arg, const char *name)

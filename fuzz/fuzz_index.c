@@ -3,9 +3,9 @@
  * An index file's JSON, for both versions of the repository. Whatever was added can be found, by
  * name and by number.
  */
-#include "repo/index.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "repo/index.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

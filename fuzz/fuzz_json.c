@@ -3,22 +3,11 @@
  * Any bytes as JSON. What is read and written again reads as the same; skipping accepts no less
  * than reading; indenting changes no value; readers of single types survive everything.
  */
-#include <stdio.h>
+#include "fuzz.h"
 
 #include "../tests/diff/json_copy.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { MAX_OUT = 64 << 20 };
-
-static void
-must(bool cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "%s\n", what);
-		abort();
-	}
-}
 
 static bool
 skips(struct hf_bytes in, struct hf_buf *scratch)

@@ -3,12 +3,12 @@
  * Key files. An input that begins with `=` is what is sealed inside of one, the master key's JSON;
  * any other is the file. The costs of a derivation stay out of it.
  */
+#include "fuzz.h"
+
 #include "codec/json.h"
 #include "codec/sha256.h"
 #include "repo/key.h"
 #include "store/mem.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct hf_kdf cheap = {2, 1, 1};
 

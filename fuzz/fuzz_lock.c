@@ -2,9 +2,9 @@
 /* What stands in a lock file. What was read is written and read again, and must stay the same. */
 #include <assert.h>
 
-#include "repo/lock_file.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "repo/lock_file.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

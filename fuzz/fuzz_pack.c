@@ -3,10 +3,10 @@
  * The plaintext of a pack's header, behind eight bytes for the number that the lengths must add up
  * to. What is accepted must give the same bytes again.
  */
+#include "fuzz.h"
+
 #include "base/endian.h"
 #include "repo/pack.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,21 +3,10 @@
  * Any bytes as a name, and as an escaped name. Names come back as they were; their escaped form is
  * printable UTF-8 without a bare quote; what another writer escaped means the same when we do.
  */
-#include <stdio.h>
+#include "fuzz.h"
 
 #include "base/utf8.h"
 #include "codec/quote.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "%s\n", what);
-		abort();
-	}
-}
 
 static struct hf_str
 content(const struct hf_buf *b)

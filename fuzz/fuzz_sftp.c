@@ -5,9 +5,9 @@
  */
 #include <assert.h>
 
-#include "net/sftp_wire.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "net/sftp_wire.h"
 
 static void
 check_inside(struct hf_bytes packet, const void *p, size_t len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A snapshot's JSON. What was accepted is written, and read again it is written the same. */
-#include "repo/snapshot.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "repo/snapshot.h"
 
 /* False: not a snapshot. */
 static bool

@@ -3,23 +3,12 @@
  * Any bytes as the text of a time, and as a time. What is read, written and read again is the same
  * instant in the same zone; every time has a text that can be read.
  */
-#include <stdio.h>
+#include "fuzz.h"
 
 #include "base/endian.h"
 #include "base/time.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { DAY_S = 86400 };
-
-static void
-must(bool cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "%s\n", what);
-		abort();
-	}
-}
 
 static struct hf_time
 again(const struct hf_time *t)

@@ -5,9 +5,9 @@
  */
 #include <assert.h>
 
-#include "repo/tree.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "repo/tree.h"
 
 static struct hf_err *
 rewrite(struct hf_bytes in, struct hf_buf *out)

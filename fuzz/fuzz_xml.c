@@ -3,20 +3,9 @@
  * Any bytes as an answer of a server. What is accepted is written down anew with everything escaped
  * and must then be read as the same; what is skipped whole must be just as valid.
  */
-#include <stdio.h>
+#include "fuzz.h"
 
 #include "net/xml.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "%s\n", what);
-		abort();
-	}
-}
 
 static bool
 is_within(struct hf_str s, const void *p, size_t len)

@@ -5,9 +5,9 @@
  */
 #include <assert.h>
 
-#include "codec/zstd.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "codec/zstd.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
