@@ -8,10 +8,10 @@
 #include <time.h>
 
 #include "base/io.h"
+#include "store/call.h"
 
 struct fault {
-	struct hf_store store;
-	struct hf_store *inner; /* owned */
+	struct hf_around around;
 	struct hf_fault_plan plan;
 	char *while_file; /* or NULL */
 	atomic_uint_fast64_t calls;
@@ -22,12 +22,6 @@ struct strike {
 	enum hf_fault_kind kind;
 	uint64_t call;
 };
-
-static struct fault *
-fault_of(struct hf_store *s)
-{
-	return hf_container_of(s, struct fault, store);
-}
 
 static bool
 is_on(const struct fault *f)
@@ -84,139 +78,69 @@ answer(struct fault *f, struct strike k, struct hf_err *e)
 	return e == NULL && k.kind == HF_FAULT_LOST ? injected(f, k) : e;
 }
 
-static struct hf_err *
-fault_create(struct hf_store *s)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_CREATE, 0);
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	return answer(f, k, f->inner->ops->create(f->inner));
-}
-
 /* What a put leaves that was cut off by a crash. Stores that are no folders leave nothing. */
 static void
 leave_half(struct fault *f, const struct hf_name *name, struct hf_bytes data)
 {
 	hf_autofree char *path = NULL;
 
-	if (asprintf(&path, "%s/%s-tmp-1", f->inner->url, hf_name_text(name).s) < 0)
+	if (asprintf(&path, "%s/%s-tmp-1", f->around.inner->url, hf_name_text(name).s) < 0)
 		return;
 	hf_autofd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		hf_err_free(hf_write_full(fd, data.p, data.len / 2));
 }
 
-/* With `fd`, the file is kept open there, marked. */
+/* What a get brought is cut, or one bit of it is wrong. */
 static struct hf_err *
-put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
+spoil(const struct hf_call *c, struct strike k)
 {
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_PUT, 1u << name->kind);
+	size_t half = (c->out->len - c->out_len) / 2;
 
-	if (k.kind == HF_FAULT_HALF)
-		leave_half(f, name, data);
-	if (k.kind == HF_FAULT_FAIL || k.kind == HF_FAULT_HALF)
+	if (k.kind == HF_FAULT_SHORT) {
+		c->out->len = c->out_len + half;
+		return hf_err(HF_ECORRUPT, "injected end of file after %zu bytes", half);
+	}
+	if (k.kind == HF_FAULT_FLIP && c->out->len > c->out_len)
+		c->out->p[c->out_len + half] ^= 1;
+	return NULL;
+}
+
+static struct hf_err *
+fault_around(struct hf_around *a, struct hf_call *c)
+{
+	static const enum hf_fault_op ops[] = {
+		[HF_OP_CREATE] = HF_FAULT_CREATE,
+		[HF_OP_PUT] = HF_FAULT_PUT,
+		[HF_OP_GET] = HF_FAULT_GET,
+		[HF_OP_STAT] = HF_FAULT_STAT,
+		[HF_OP_LIST] = HF_FAULT_LIST,
+		[HF_OP_DEL] = HF_FAULT_DEL,
+		[HF_OP_AGE] = HF_FAULT_STAT,
+	};
+	struct fault *f = hf_container_of(a, struct fault, around);
+	struct strike k = strike(f, ops[c->op], c->op == HF_OP_CREATE ? 0 : 1u << c->name.kind);
+	bool is_half = c->op == HF_OP_PUT && k.kind == HF_FAULT_HALF;
+
+	if (is_half)
+		leave_half(f, &c->name, c->data);
+	if (k.kind == HF_FAULT_FAIL || is_half)
 		return injected(f, k);
-	struct hf_err *e = answer(f, k,
-		fd != NULL ? f->inner->ops->put_held(f->inner, name, data, fd)
-			   : f->inner->ops->put(f->inner, name, data));
+	struct hf_err *e = hf_call_run(c, a->inner);
+	if (e == NULL && c->op == HF_OP_GET)
+		e = spoil(c, k);
+	e = answer(f, k, e);
 	/* A lost answer is lost with all that came with it. */
-	if (e != NULL && fd != NULL && *fd >= 0)
-		close(hf_steal_fd(fd));
+	if (e != NULL && c->fd != NULL && *c->fd >= 0)
+		close(hf_steal_fd(c->fd));
 	return e;
 }
 
-static struct hf_err *
-fault_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
-{
-	return put(s, name, data, NULL);
-}
-
-static struct hf_err *
-fault_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *fd)
-{
-	return put(s, name, data, fd);
-}
-
-static struct hf_err *
-fault_age(struct hf_store *s, const struct hf_name *name, double *seconds)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_STAT, 1u << name->kind);
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	return answer(f, k, hf_store_age(f->inner, name, seconds));
-}
-
-static enum hf_held
-fault_held(struct hf_store *s, const struct hf_name *name)
-{
-	return hf_store_held(fault_of(s)->inner, name);
-}
-
-static struct hf_err *
-fault_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
-	struct hf_buf *out)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_GET, 1u << name->kind);
-	size_t before = out->len;
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	HF_TRY(f->inner->ops->get(f->inner, name, off, len, out));
-	size_t half = (out->len - before) / 2;
-	if (k.kind == HF_FAULT_SHORT) {
-		out->len = before + half;
-		return hf_err(HF_ECORRUPT, "injected end of file after %zu bytes", half);
-	}
-	if (k.kind == HF_FAULT_FLIP && out->len > before)
-		out->p[before + half] ^= 1;
-	return answer(f, k, NULL);
-}
-
-static struct hf_err *
-fault_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_STAT, 1u << name->kind);
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	return answer(f, k, f->inner->ops->stat(f->inner, name, size));
-}
-
-static struct hf_err *
-fault_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_LIST, 1u << kind);
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	return answer(f, k, f->inner->ops->list(f->inner, kind, fn, arg));
-}
-
-static struct hf_err *
-fault_del(struct hf_store *s, const struct hf_name *name)
-{
-	struct fault *f = fault_of(s);
-	struct strike k = strike(f, HF_FAULT_DEL, 1u << name->kind);
-
-	if (k.kind == HF_FAULT_FAIL)
-		return injected(f, k);
-	return answer(f, k, f->inner->ops->del(f->inner, name));
-}
-
 static void
-fault_free(struct hf_store *s)
+fault_free(struct hf_around *a)
 {
-	struct fault *f = fault_of(s);
+	struct fault *f = hf_container_of(a, struct fault, around);
 
-	hf_store_free(f->inner);
 	free(f->while_file);
 	free(f);
 }
@@ -224,25 +148,24 @@ fault_free(struct hf_store *s)
 struct hf_store *
 hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 {
-	static const struct hf_store_ops ops = {fault_create, fault_put, fault_get, fault_stat,
-		fault_list, fault_del, fault_free, fault_age, fault_put_held, fault_held};
 	struct fault *f = hf_new(struct fault);
 
-	hf_store_wrap(&f->store, &ops, inner);
-	f->inner = inner;
+	hf_around_init(&f->around, inner);
+	f->around.around = fault_around;
+	f->around.free = fault_free;
 	f->plan = *plan;
 	f->plan.while_file = NULL;
 	if (plan->while_file != NULL)
 		f->while_file = hf_str_dup(hf_str(plan->while_file));
 	atomic_init(&f->calls, 0);
-	return &f->store;
+	return &f->around.store;
 }
 
 uint64_t
 hf_store_fault_calls(const struct hf_store *s)
 {
 	const struct fault *f =
-		(const struct fault *)((const char *)s - offsetof(struct fault, store));
+		(const struct fault *)((const char *)s - offsetof(struct fault, around.store));
 
 	return atomic_load(&f->calls);
 }
