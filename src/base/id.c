@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/id.h"
 
+#include <stdlib.h>
+
 struct hf_hex
 hf_id_hex(const struct hf_id *id)
 {
@@ -81,4 +83,25 @@ hf_id_find(const struct hf_id *v, size_t n, const struct hf_id *id)
 	while (i < n && !hf_id_eq(&v[i], id))
 		i++;
 	return i;
+}
+
+static int
+in_order(const void *a, const void *b)
+{
+	return hf_id_cmp(a, b);
+}
+
+void
+hf_id_sort(struct hf_id *v, size_t n)
+{
+	if (n > 1)
+		qsort(v, n, sizeof *v, in_order);
+}
+
+size_t
+hf_id_search(const struct hf_id *v, size_t n, const struct hf_id *id)
+{
+	const struct hf_id *found = n > 0 ? bsearch(id, v, n, sizeof *v, in_order) : NULL;
+
+	return found != NULL ? (size_t)(found - v) : n;
 }

@@ -40,4 +40,8 @@ bool hf_id_is_zero(const struct hf_id *id);
 /* The place of `id` among `n` in any order; `n`: it is not there. For short lists. */
 size_t hf_id_find(const struct hf_id *v, size_t n, const struct hf_id *id);
 
+/* For long ones: puts `n` ids in order, and finds the place of one in a list that is. */
+void hf_id_sort(struct hf_id *v, size_t n);
+size_t hf_id_search(const struct hf_id *v, size_t n, const struct hf_id *id); /* `n`: none */
+
 #endif

@@ -12,33 +12,21 @@
 #include "store/cache.h"
 #include "store/cache_base.h"
 
-static bool
-is_set(const char *s)
-{
-	return s != NULL && *s != '\0';
-}
-
 struct hf_err *
 hf_cache_dir(const struct hf_cli *cli, char **out)
 {
 	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
-	if (is_set(cli->global.cache_dir))
+	if (hf_is_set(cli->global.cache_dir))
 		*out = hf_str_dup(hf_str(cli->global.cache_dir));
-	else if (is_set(xdg))
+	else if (hf_is_set(xdg))
 		*out = hf_path_join(xdg, "restic");
-	else if (is_set(home))
+	else if (hf_is_set(home))
 		*out = hf_path_join(home, ".cache/restic");
 	else
 		return hf_err(HF_ENOTFOUND, "unable to locate cache directory: neither "
 					    "$XDG_CACHE_HOME nor $HOME are defined");
 	return NULL;
-}
-
-bool
-hf_cache_is_old(int64_t used_at, int64_t days)
-{
-	return (int64_t)time(NULL) - used_at >= days * 24 * 3600;
 }
 
 static void
@@ -78,14 +66,14 @@ make_temporary(struct hf_cli *cli, char **out)
 	uint32_t number;
 
 	hf_random(&number, sizeof number);
-	if (is_set(cli->global.cache_dir))
+	if (hf_is_set(cli->global.cache_dir))
 		tmp = cli->global.cache_dir;
-	if (asprintf(&path, "%s/restic-check-cache-%u", is_set(tmp) ? tmp : "/tmp", number) <
+	if (asprintf(&path, "%s/restic-check-cache-%u", hf_is_set(tmp) ? tmp : "/tmp", number) <
 		0) {
 		path = NULL;
 		return hf_err(HF_EFATAL, "out of memory");
 	}
-	if (is_set(cli->global.cache_dir))
+	if (hf_is_set(cli->global.cache_dir))
 		(void)mkdir(tmp, 0700);
 	if (mkdir(path, 0700) != 0)
 		return hf_err_errno(errno, "temporary cache %s", path);
@@ -102,39 +90,96 @@ hf_cache_folder_clear(struct hf_cache_folder *f)
 	*f = (struct hf_cache_folder){0};
 }
 
+/* ---- all caches in a folder ---- */
+
+struct hf_err *
+hf_caches_look(char *path, enum hf_cache_look look, struct hf_caches *out)
+{
+	*out = (struct hf_caches){.path = path, .base = {{-1}, {-1}}};
+	struct hf_err *e = hf_cache_base_open(path, false, &out->base);
+	if (e == NULL)
+		e = hf_cache_parts(&out->base, look, &out->parts, &out->n);
+	return e != NULL ? hf_err_ignore(e, HF_ENOTFOUND) : NULL;
+}
+
+void
+hf_caches_clear(struct hf_caches *c)
+{
+	hf_cache_base_clear(&c->base);
+	free(c->parts);
+	free(c->path);
+	*c = (struct hf_caches){.base = {{-1}, {-1}}};
+}
+
+bool
+hf_cache_is_old(const struct hf_cache_part *part, uint64_t days)
+{
+	return (int64_t)time(NULL) - part->used_at >= (int64_t)days * 24 * 3600;
+}
+
+size_t
+hf_caches_count_old(const struct hf_caches *c, uint64_t days)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		n += hf_cache_is_old(&c->parts[i], days);
+	return n;
+}
+
+struct hf_err *
+hf_caches_clean(struct hf_cli *cli, const struct hf_caches *c, uint64_t days,
+	void (*tell)(void *arg, const struct hf_cache_part *part, const char *action),
+	void *arg)
+{
+	struct hf_err *last = NULL;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct hf_cache_part *p = &c->parts[i];
+		enum hf_cache_removal removal = HF_CACHE_REMOVED;
+
+		if (!hf_cache_is_old(p, days))
+			continue;
+		struct hf_err *e = hf_cache_part_remove(&c->base, p, &removal);
+		tell(arg, p,
+			e != NULL                  ? "failed"
+			: removal == HF_CACHE_KEPT ? "kept"
+						   : "removed");
+		if (e == NULL)
+			continue;
+		hf_say_err(cli->out, "unable to remove %s/%s: %s", c->path, p->name,
+			hf_err_text(e));
+		hf_err_free(last);
+		last = e;
+	}
+	return last;
+}
+
+static void
+tell_nobody(void *arg, const struct hf_cache_part *part, const char *action)
+{
+	(void)arg, (void)part, (void)action;
+}
+
 /* Caches of repositories that are no more, or are backed up from elsewhere now. */
 static void
 look_for_old(struct hf_cli *cli, const char *base)
 {
-	struct hf_cache_base b;
-	hf_autofree struct hf_cache_part *parts = NULL;
-	size_t n = 0, n_old = 0;
+	hf_auto(hf_caches) c = {.path = NULL};
+	hf_autoptr(hf_err) e = hf_caches_look(hf_str_dup(hf_str(base)), HF_CACHE_AGE, &c);
+	size_t n_old = hf_caches_count_old(&c, HF_CACHE_OLD_DAYS);
 
-	hf_autoptr(hf_err) failed = hf_cache_base_open(base, false, &b);
-	if (failed != NULL)
+	if (n_old == 0)
 		return;
-	failed = hf_cache_parts(&b, false, &parts, &n);
-	for (size_t i = 0; i < n; i++)
-		n_old += hf_cache_is_old(parts[i].used_at, HF_CACHE_OLD_DAYS);
-	if (n_old > 0 && !cli->global.cleanup_cache)
+	if (!cli->global.cleanup_cache) {
 		hf_say(cli->out, HF_SAY_TERMINAL,
 			"found %zu old cache directories in %s, run `%s cache --cleanup` to "
 			"remove them",
 			n_old, base, cli->program);
-	else if (n_old > 0)
-		hf_say(cli->out, HF_SAY_TERMINAL, "removing %zu old cache dirs from %s", n_old,
-			base);
-	for (size_t i = 0; cli->global.cleanup_cache && i < n; i++) {
-		enum hf_cache_removal removal;
-
-		if (!hf_cache_is_old(parts[i].used_at, HF_CACHE_OLD_DAYS))
-			continue;
-		hf_autoptr(hf_err) e = hf_cache_part_remove(&b, &parts[i], &removal);
-		if (e != NULL)
-			hf_say_err(cli->out, "unable to remove %s/%s: %s", base, parts[i].name,
-				hf_err_text(e));
+		return;
 	}
-	hf_cache_base_clear(&b);
+	hf_say(cli->out, HF_SAY_TERMINAL, "removing %zu old cache dirs from %s", n_old, base);
+	hf_err_free(hf_caches_clean(cli, &c, HF_CACHE_OLD_DAYS, tell_nobody, NULL));
 }
 
 static struct hf_err *

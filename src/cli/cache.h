@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "repo/repo.h"
+#include "store/cache_base.h"
 
 /*
  * The folder for caches: --cache-dir and its variable, else `restic` in $XDG_CACHE_HOME or in
@@ -37,7 +38,29 @@ void hf_cache_folder_clear(struct hf_cache_folder *f);
 /* Caches that no process has used for so many days are old. */
 enum { HF_CACHE_OLD_DAYS = 30 };
 
-/* True when something was last used so many days ago, `used_at` in seconds since 1970, or longer. */
-bool hf_cache_is_old(int64_t used_at, int64_t days);
+/* The caches in one folder. Declared with hf_auto(hf_caches). */
+struct hf_caches {
+	char *path;
+	struct hf_cache_base base;
+	struct hf_cache_part *parts;
+	size_t n;
+};
+
+/* Looks at what is in `path`, which it takes; nothing, if there is no such folder. */
+struct hf_err *hf_caches_look(
+	char *path, enum hf_cache_look look, struct hf_caches *out) HF_MUST;
+void hf_caches_clear(struct hf_caches *c);
+
+/* True when a part was last used so many days ago, or longer; and how many of them are. */
+bool hf_cache_is_old(const struct hf_cache_part *part, uint64_t days);
+size_t hf_caches_count_old(const struct hf_caches *c, uint64_t days);
+
+/*
+ * Removes the old ones, and tells of each what became of it: "removed", "kept" since it is in use,
+ * "failed". Says what could not be removed, and returns the last reason.
+ */
+struct hf_err *hf_caches_clean(struct hf_cli *cli, const struct hf_caches *c, uint64_t days,
+	void (*tell)(void *arg, const struct hf_cache_part *part, const char *action),
+	void *arg) HF_MUST;
 
 #endif

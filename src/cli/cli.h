@@ -84,6 +84,13 @@ struct hf_cli {
 	int exit_code, exit_signal;
 };
 
+/* True for an option or a variable that was given, and not as an empty text. */
+static inline bool
+hf_is_set(const char *s)
+{
+	return s != NULL && *s != '\0';
+}
+
 /* Runs the program with these commands and returns its exit code. */
 int hf_cli_main(int argc, char **argv, const struct hf_command *const *commands);
 

@@ -9,7 +9,6 @@
 #include "cli/format.h"
 #include "cli/table.h"
 #include "codec/json.h"
-#include "store/cache_base.h"
 
 struct cache_options {
 	bool cleanup, no_size;
@@ -27,19 +26,18 @@ static const struct hf_opt options[] = {
 		.help = "do not output the size of the cache directories"},
 };
 
-struct caches {
+struct cache {
 	struct hf_cli *cli;
 	const struct cache_options *o;
-	char *path;
-	struct hf_cache_base base;
-	struct hf_cache_part *parts;
-	size_t n;
+	struct hf_caches all;
+	struct hf_jout actions;
 };
 
+/* restic's has no JSON. */
 static bool
-is_old(const struct caches *c, const struct hf_cache_part *p)
+is_json(const struct cache *c)
 {
-	return hf_cache_is_old(p->used_at, (int64_t)c->o->max_age);
+	return c->cli->global.is_json && !c->cli->is_restic;
 }
 
 static void
@@ -50,21 +48,21 @@ add_flag(struct hf_jout *o, const char *key, bool is_true)
 }
 
 static void
-print_json(const struct caches *c)
+print_json(const struct cache *c)
 {
 	hf_auto(hf_buf) json = HF_BUF_MAX(256 << 20);
 	struct hf_jout o = {.buf = &json};
 
 	hf_jout_array(&o);
-	for (size_t i = 0; i < c->n; i++) {
-		const struct hf_cache_part *p = &c->parts[i];
+	for (size_t i = 0; i < c->all.n; i++) {
+		const struct hf_cache_part *p = &c->all.parts[i];
 		struct hf_time used = hf_time_local((struct timespec){.tv_sec = p->used_at});
 
 		hf_jout_object(&o);
 		hf_jout_field_str(&o, "repo_id", p->name);
 		hf_jout_key(&o, "last_used");
 		hf_jout_time(&o, &used);
-		add_flag(&o, "old", is_old(c, p));
+		add_flag(&o, "old", hf_cache_is_old(p, c->o->max_age));
 		add_flag(&o, "in_use", p->is_in_use);
 		if (!c->o->no_size) {
 			hf_jout_field_u64(&o, "files", p->files);
@@ -80,7 +78,7 @@ print_json(const struct caches *c)
 
 /* restic's table; the rate of hits is ours, and stands where nobody looks for anything else. */
 static void
-print_table(const struct caches *c)
+print_table(const struct cache *c)
 {
 	const char *headers[5] = {"Repo ID", "Last Used", "Old"};
 	size_t n_headers = 3;
@@ -90,8 +88,8 @@ print_table(const struct caches *c)
 	if (!c->cli->is_restic)
 		headers[n_headers++] = "Hits";
 	hf_autoptr(hf_table) table = hf_table_new(headers, n_headers);
-	for (size_t i = 0; i < c->n; i++) {
-		const struct hf_cache_part *p = &c->parts[i];
+	for (size_t i = 0; i < c->all.n; i++) {
+		const struct hf_cache_part *p = &c->all.parts[i];
 		int64_t age = (int64_t)time(NULL) - p->used_at;
 		struct hf_id id;
 		char text[64];
@@ -102,7 +100,7 @@ print_table(const struct caches *c)
 		snprintf(text, sizeof text, "%lld days ago",
 			(long long)(age > 0 ? age / (24 * 3600) : 0));
 		hf_table_add(table, text);
-		hf_table_add(table, is_old(c, p) ? "yes" : "");
+		hf_table_add(table, hf_cache_is_old(p, c->o->max_age) ? "yes" : "");
 		if (!c->o->no_size) {
 			snprintf(text, sizeof text, "%11s", hf_format_bytes(p->bytes).s);
 			hf_table_add(table, text);
@@ -113,78 +111,41 @@ print_table(const struct caches *c)
 					.s);
 	}
 	hf_table_print(table, false, c->cli->out);
-	hf_say(c->cli->out, HF_SAY_DATA, "%zu cache dirs in %s", c->n, c->path);
+	hf_say(c->cli->out, HF_SAY_DATA, "%zu cache dirs in %s", c->all.n, c->all.path);
 }
 
 static void
-add_action(struct hf_jout *o, const struct hf_cache_part *p, const char *action)
+add_action(void *arg, const struct hf_cache_part *p, const char *action)
 {
+	struct cache *c = arg;
+	struct hf_jout *o = &c->actions;
+
 	hf_jout_object(o);
 	hf_jout_field_str(o, "repo_id", p->name);
 	hf_jout_field_str(o, "action", action);
 	hf_jout_object_end(o);
+	if (strcmp(action, "kept") == 0)
+		hf_say(c->cli->out, HF_SAY_NORMAL, "kept %.10s, which is in use", p->name);
 }
 
 static struct hf_err *
-clean_up(const struct caches *c)
+clean_up(struct cache *c)
 {
 	hf_auto(hf_buf) json = HF_BUF_MAX(256 << 20);
-	struct hf_jout o = {.buf = &json};
-	size_t n_old = 0, n_failed = 0;
-	struct hf_err *last = NULL;
+	size_t n_old = hf_caches_count_old(&c->all, c->o->max_age);
 
-	hf_jout_array(&o);
-
-	for (size_t i = 0; i < c->n; i++)
-		n_old += is_old(c, &c->parts[i]);
+	c->actions = (struct hf_jout){.buf = &json};
+	hf_jout_array(&c->actions);
 	hf_say(c->cli->out, HF_SAY_NORMAL,
 		n_old == 0 ? "no old cache dirs found" : "remove %zu old cache directories",
 		n_old);
-	for (size_t i = 0; i < c->n; i++) {
-		const struct hf_cache_part *p = &c->parts[i];
-		enum hf_cache_removal removal;
-
-		if (!is_old(c, p))
-			continue;
-		struct hf_err *e = hf_cache_part_remove(&c->base, p, &removal);
-		if (e != NULL) {
-			hf_say_err(c->cli->out, "unable to remove %s/%s: %s", c->path, p->name,
-				hf_err_text(e));
-			hf_err_free(last);
-			last = e;
-			n_failed++;
-		} else if (removal == HF_CACHE_KEPT) {
-			hf_say(c->cli->out, HF_SAY_NORMAL, "kept %.10s, which is in use",
-				p->name);
-		}
-		add_action(&o, p,
-			e != NULL                  ? "failed"
-			: removal == HF_CACHE_KEPT ? "kept"
-						   : "removed");
-	}
-	hf_jout_array_end(&o);
-	if (c->cli->global.is_json && !c->cli->is_restic)
+	struct hf_err *e = hf_caches_clean(c->cli, &c->all, c->o->max_age, add_action, c);
+	hf_jout_array_end(&c->actions);
+	if (is_json(c))
 		hf_out_json(c->cli->out, &json);
-	/* restic reports it and calls it a success. */
-	if (n_failed == 0 || c->cli->is_restic) {
-		hf_err_free(last);
-		return NULL;
-	}
-	return hf_err_in(last, "%zu cache directories could not be removed", n_failed);
-}
-
-static struct hf_err *
-show_or_clean(struct caches *c)
-{
-	HF_TRY(hf_cache_parts(&c->base, !c->o->no_size && !c->o->cleanup, &c->parts, &c->n));
-	if (c->o->cleanup)
-		return clean_up(c);
-	if (c->cli->global.is_json && !c->cli->is_restic)
-		print_json(c);
-	else if (c->n == 0)
-		hf_say(c->cli->out, HF_SAY_DATA, "no cache dirs found, basedir is %s", c->path);
-	else
-		print_table(c);
+	if (!c->cli->is_restic)
+		return hf_err_in(e, "not all old cache directories could be removed");
+	hf_err_free(e); /* restic reports it and calls it a success */
 	return NULL;
 }
 
@@ -192,7 +153,8 @@ static struct hf_err *
 run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	struct cache_options *o = opts;
-	struct caches c = {.cli = cli, .o = o, .base = {{-1}, {-1}}};
+	struct cache c = {.cli = cli, .o = o};
+	char *path;
 
 	if (args->len > 0)
 		return hf_err(HF_EINVAL,
@@ -202,24 +164,21 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	if (cli->global.no_cache)
 		return hf_err(HF_EINVAL, "Refusing to do anything, the cache is disabled");
 	o->cleanup |= cli->global.cleanup_cache;
-	HF_TRY(hf_cache_dir(cli, &c.path));
-	struct hf_err *e = hf_cache_base_open(c.path, false, &c.base);
-	if (e == NULL) {
-		e = show_or_clean(&c);
-	} else if (hf_err_code(e) == HF_ENOTFOUND) {
-		hf_err_free(e);
-		e = NULL;
-		if (o->cleanup)
-			e = clean_up(&c);
-		else if (cli->global.is_json && !cli->is_restic)
-			print_json(&c);
-		else
-			hf_say(cli->out, HF_SAY_DATA, "no cache dirs found, basedir is %s",
-				c.path);
-	}
-	hf_cache_base_clear(&c.base);
-	free(c.parts);
-	free(c.path);
+	HF_TRY(hf_cache_dir(cli, &path));
+	struct hf_err *e = hf_caches_look(path,
+		o->cleanup   ? HF_CACHE_AGE
+		: o->no_size ? HF_CACHE_USE
+			     : HF_CACHE_SIZE,
+		&c.all);
+	if (e == NULL && o->cleanup)
+		e = clean_up(&c);
+	else if (e == NULL && is_json(&c))
+		print_json(&c);
+	else if (e == NULL && c.all.n == 0)
+		hf_say(cli->out, HF_SAY_DATA, "no cache dirs found, basedir is %s", path);
+	else if (e == NULL)
+		print_table(&c);
+	hf_caches_clear(&c.all);
 	return e;
 }
 

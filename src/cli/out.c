@@ -261,45 +261,43 @@ put_err(struct hf_out *o, struct hf_str s)
 		show_status(o);
 }
 
-void
-hf_say(struct hf_out *o, enum hf_say level, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static void
+say(struct hf_out *o, bool is_err, bool now, const char *fmt, va_list ap)
 {
 	char *text = NULL;
-	va_list ap;
-	int n;
+	int n = vasprintf(&text, fmt, ap);
 
-	if (!hf_out_says(o, level))
-		return;
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
 	if (n < 0)
 		return;
 	pthread_mutex_lock(&o->lock);
-	if (o->is_clean && level != HF_SAY_DATA)
+	if (is_err)
 		put_err(o, (struct hf_str){text, (size_t)n});
 	else
-		put_line(o, (struct hf_str){text, (size_t)n}, level != HF_SAY_DATA);
+		put_line(o, (struct hf_str){text, (size_t)n}, now);
 	pthread_mutex_unlock(&o->lock);
 	free(text);
 }
 
 void
+hf_say(struct hf_out *o, enum hf_say level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!hf_out_says(o, level))
+		return;
+	va_start(ap, fmt);
+	say(o, level != HF_SAY_DATA && o->is_clean, level != HF_SAY_DATA, fmt, ap);
+	va_end(ap);
+}
+
+void
 hf_say_err(struct hf_out *o, const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	say(o, true, true, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		return;
-	pthread_mutex_lock(&o->lock);
-	put_err(o, (struct hf_str){text, (size_t)n});
-	pthread_mutex_unlock(&o->lock);
-	free(text);
 }
 
 void

@@ -5,12 +5,6 @@
 
 enum { MAX_LOCATION = 64 << 10, TRIES = 3 };
 
-static bool
-is_set(const char *s)
-{
-	return s != NULL && *s != '\0';
-}
-
 struct hf_place
 hf_place_main(const struct hf_cli *cli)
 {
@@ -32,19 +26,19 @@ hf_place_main(const struct hf_cli *cli)
 bool
 hf_from_is_named(const struct hf_from_opts *f)
 {
-	return is_set(f->repo) || is_set(f->repository_file) || is_set(f->repo2) ||
-	       is_set(f->repository_file2);
+	return hf_is_set(f->repo) || hf_is_set(f->repository_file) || hf_is_set(f->repo2) ||
+	       hf_is_set(f->repository_file2);
 }
 
 struct hf_err *
 hf_place_from(const struct hf_from_opts *f, struct hf_place *out)
 {
-	bool has_from = is_set(f->repo) || is_set(f->repository_file) ||
-			is_set(f->password_file) || is_set(f->password_command) ||
-			is_set(f->key_hint) || f->insecure_no_password;
-	bool has_old = is_set(f->repo2) || is_set(f->repository_file2) ||
-		       is_set(f->password_file2) || is_set(f->password_command2) ||
-		       is_set(f->key_hint2);
+	bool has_from = hf_is_set(f->repo) || hf_is_set(f->repository_file) ||
+			hf_is_set(f->password_file) || hf_is_set(f->password_command) ||
+			hf_is_set(f->key_hint) || f->insecure_no_password;
+	bool has_old = hf_is_set(f->repo2) || hf_is_set(f->repository_file2) ||
+		       hf_is_set(f->password_file2) || hf_is_set(f->password_command2) ||
+		       hf_is_set(f->key_hint2);
 
 	if (!hf_from_is_named(f))
 		return hf_err(HF_EINVAL,
@@ -85,13 +79,13 @@ hf_place_location(const struct hf_place *place, char **out)
 	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_LOCATION);
 	struct hf_str trimmed;
 
-	if (!is_set(place->repo) && !is_set(place->repository_file))
+	if (!hf_is_set(place->repo) && !hf_is_set(place->repository_file))
 		return hf_err(HF_EINVAL, "%s", place->missing);
-	if (!is_set(place->repository_file)) {
+	if (!hf_is_set(place->repository_file)) {
 		*out = hf_str_dup(hf_str(place->repo));
 		return NULL;
 	}
-	if (is_set(place->repo))
+	if (hf_is_set(place->repo))
 		return hf_err(HF_EINVAL, "%s", place->ambiguous);
 	HF_TRY(hf_text_read(place->repository_file, &text));
 	trimmed = hf_text_trim(hf_bytes_str(hf_buf_bytes(&text)));
@@ -106,7 +100,7 @@ hf_place_has_password(const struct hf_cli *cli, const struct hf_place *place)
 {
 	const struct hf_password_source *p = &place->password;
 
-	return p->is_none || is_set(p->file) || is_set(p->command) || p->fd >= 0 ||
+	return p->is_none || hf_is_set(p->file) || hf_is_set(p->command) || p->fd >= 0 ||
 	       hf_env_secret(cli->env, p->env) != NULL;
 }
 
@@ -117,7 +111,7 @@ hf_place_options(const struct hf_cli *cli, const struct hf_place *place)
 		.compression = (enum hf_compression)cli->global.compression,
 		.pack_size = cli->global.pack_size << 20,
 		.no_extra_verify = cli->global.no_extra_verify,
-		.key_hint = is_set(place->key_hint) ? place->key_hint : NULL,
+		.key_hint = hf_is_set(place->key_hint) ? place->key_hint : NULL,
 	};
 }
 

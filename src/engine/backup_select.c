@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is left out of a backup (restic-format 11.5, 11.6), and the sorted names of a folder. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/io.h"
 #include "base/path.h"
 #include "engine/backup_i.h"
@@ -81,28 +81,19 @@ by_name(const void *a, const void *b, void *text)
 static struct hf_err *
 list(int fd, struct names *out)
 {
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = own >= 0 ? fdopendir(own) : NULL;
-	struct dirent *ent;
+	hf_autodir *d = hf_dir_open(fd, ".", 0);
+	const char *name;
+	int en;
 
-	if (d == NULL) {
-		int en = errno;
-
-		if (own >= 0)
-			close(own);
-		return hf_err_errno(en, "opening the folder");
-	}
-	while ((errno = 0, ent = readdir(d)) != NULL) {
+	if (d == NULL)
+		return hf_err_errno(errno, "opening the folder");
+	while ((name = hf_dir_next(d, &en)) != NULL) {
 		uint64_t off = out->text.len;
 
-		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
-			continue;
-		hf_buf_add(&out->text, ent->d_name, strlen(ent->d_name) + 1);
+		hf_buf_add(&out->text, name, strlen(name) + 1);
 		hf_buf_add(&out->offs, &off, sizeof off);
 	}
-	struct hf_err *e = errno != 0 ? hf_err_errno(errno, "reading the folder") : NULL;
-	closedir(d);
-	return e;
+	return en != 0 ? hf_err_errno(en, "reading the folder") : NULL;
 }
 
 /* Drops repeated names; some file systems list one twice while the folder changes. */

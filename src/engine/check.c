@@ -45,20 +45,13 @@ add_id(struct hf_check_ids *l, const struct hf_id *id)
 	l->v[l->len++] = *id;
 }
 
-static int
-cmp_ids(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 /* Sorted, each once: the same pack can be found bad in several ways. */
 static void
 tidy_ids(struct hf_check_ids *l)
 {
 	size_t n = 0;
 
-	if (l->len > 1)
-		qsort(l->v, l->len, sizeof *l->v, cmp_ids);
+	hf_id_sort(l->v, l->len);
 	for (size_t i = 0; i < l->len; i++)
 		if (n == 0 || !hf_id_eq(&l->v[n - 1], &l->v[i]))
 			l->v[n++] = l->v[i];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Removing: what is in the way, and with --delete what the snapshot does not have. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/dir.h"
 #include "engine/restore_i.h"
 
 /* ---- the names of a tree ---- */
@@ -95,21 +95,15 @@ static struct hf_err *remove_tree(int dirfd, const char *name, struct report *re
 static struct hf_err *
 remove_below(int fd, struct report *rep)
 {
-	DIR *dir = fdopendir(fd);
-	struct hf_err *e = NULL;
-	struct dirent *d;
+	hf_autodir *dir = hf_dir_take(fd);
+	const char *name;
+	int en;
 
-	if (dir == NULL) {
-		e = hf_err_errno(errno, "reading");
-		close(fd);
-		return e;
-	}
-	while (e == NULL && (d = readdir(dir)) != NULL) {
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			e = remove_tree(dirfd(dir), d->d_name, rep);
-	}
-	closedir(dir);
-	return e;
+	if (dir == NULL)
+		return hf_err_errno(errno, "reading");
+	while ((name = hf_dir_next(dir, &en)) != NULL)
+		HF_TRY(remove_tree(dirfd(dir), name, rep));
+	return NULL;
 }
 
 /* Removes whatever it is, the inside first. Links are removed, not followed. */
@@ -194,24 +188,17 @@ void
 restore_delete_others(struct hf_restore *r, const struct rdir *d, const struct rnames *l)
 {
 	struct hf_err *e = hf_buf_ok(&l->text);
-	int fd = restore_open_dir(r, d, O_RDONLY);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
+	hf_autodir *dir = hf_dir_take(restore_open_dir(r, d, O_RDONLY));
+	const char *name;
+	int en;
 
-	if (e == NULL)
-		e = hf_buf_ok(&l->offs);
 	if (dir == NULL && e == NULL)
 		e = hf_err_errno(errno, "reading");
-	if (dir == NULL && fd >= 0)
-		close(fd);
-	while (e == NULL && !restore_is_stopped(r) && (entry = readdir(dir)) != NULL) {
-		const char *name = entry->d_name;
-
-		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !has_name(l, name))
+	if (e == NULL)
+		e = hf_buf_ok(&l->offs);
+	while (e == NULL && !restore_is_stopped(r) && (name = hf_dir_next(dir, &en)) != NULL)
+		if (!has_name(l, name))
 			delete_entry(r, dirfd(dir), d, name);
-	}
-	if (dir != NULL)
-		closedir(dir);
 	if (e != NULL)
 		restore_error(r, d->path, e);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "engine/targets.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <search.h>
 #include <stdio.h>
 
+#include "base/dir.h"
 #include "base/path.h"
 
 static void
@@ -169,19 +170,15 @@ typedef struct hf_err *name_fn(void *arg, const char *name);
 static struct hf_err *
 each_name(const char *dir, name_fn *fn, void *arg)
 {
-	DIR *d = opendir(dir);
-	struct hf_err *e = NULL;
-	struct dirent *ent;
+	hf_autodir *d = hf_dir_open(AT_FDCWD, dir, 0);
+	const char *name;
+	int en;
 
 	if (d == NULL)
 		return hf_err_errno(errno, "opening folder %s", dir);
-	while (e == NULL && (errno = 0, ent = readdir(d)) != NULL)
-		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-			e = fn(arg, ent->d_name);
-	if (e == NULL && errno != 0)
-		e = hf_err_errno(errno, "reading folder %s", dir);
-	closedir(d);
-	return e;
+	while ((name = hf_dir_next(d, &en)) != NULL)
+		HF_TRY(fn(arg, name));
+	return en != 0 ? hf_err_errno(en, "reading folder %s", dir) : NULL;
 }
 
 struct listing {

@@ -126,12 +126,6 @@ hf_index_add_file(struct hf_index *ix, const struct hf_id *file)
 	pthread_mutex_unlock(&ix->packs_lock);
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 size_t
 hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n)
 {
@@ -140,7 +134,7 @@ hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n)
 	pthread_mutex_lock(&ix->packs_lock);
 	const struct hf_id *v = (const void *)ix->files.p;
 	for (size_t i = 0; i < ix->files.len / sizeof *v; i++)
-		lost += n == 0 || bsearch(&v[i], ids, n, sizeof *ids, compare_ids) == NULL;
+		lost += hf_id_search(ids, n, &v[i]) == n;
 	pthread_mutex_unlock(&ix->packs_lock);
 	return lost;
 }

@@ -100,15 +100,12 @@ hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
 
 /* Reads and opens what is at one place. */
 static struct hf_err *
-read_once(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
-	struct hf_buf *out)
+read_once(struct hf_reader *r, const struct hf_name *pack, const struct hf_blob *blob,
+	const struct hf_location *at, struct hf_buf *out)
 {
-	struct hf_name name = {
-		.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
-
 	hf_buf_reset(&r->sealed);
 	struct hf_err *e =
-		hf_store_get(hf_repo_store(r->repo), &name, at->offset, at->length, &r->sealed);
+		hf_store_get(hf_repo_store(r->repo), pack, at->offset, at->length, &r->sealed);
 	/* To the caller a blob without its pack is damage, not a blob that nobody knows. */
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
 		hf_err_free(e);
@@ -123,15 +120,15 @@ static struct hf_err *
 read_copy(struct hf_reader *r, const struct hf_blob *blob, const struct hf_location *at,
 	struct hf_buf *out)
 {
-	struct hf_name name = {
+	const struct hf_name pack = {
 		.kind = HF_PACK, .id = at->pack, .is_meta = blob->type == HF_TREE};
-	struct hf_err *e = read_once(r, blob, at, out);
+	struct hf_err *e = read_once(r, &pack, blob, at, out);
 
 	if (e == NULL || hf_err_code(e) != HF_ECORRUPT ||
-		!hf_store_forget(hf_repo_store(r->repo), &name))
+		!hf_store_forget(hf_repo_store(r->repo), &pack))
 		return e;
 	hf_err_free(e);
-	return read_once(r, blob, at, out);
+	return read_once(r, &pack, blob, at, out);
 }
 
 /* Of the errors of two copies, the one that may go away by itself, else the first. */

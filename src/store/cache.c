@@ -45,6 +45,23 @@ cached_of(struct hf_store *s)
 	return hf_container_of(s, struct cached, store);
 }
 
+/* Whether copies of this file are kept. */
+static bool
+takes(const struct hf_name *name)
+{
+	return name->kind == HF_INDEX || name->kind == HF_SNAPSHOT ||
+	       (name->kind == HF_PACK && name->is_meta);
+}
+
+/* There is no copy of this file any more, if there was one. */
+static void
+drop(struct cached *c, struct hf_name name)
+{
+	name.is_meta = true; /* a pack that goes is often named for itself alone */
+	if (takes(&name))
+		hf_cache_drop(c->cache, &name);
+}
+
 /* ---- what is known of files ---- */
 
 static struct seen *
@@ -286,8 +303,7 @@ cache_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t l
 	bool is_part = off != 0 || len != SIZE_MAX;
 	enum way way;
 
-	if (!hf_cache_takes(name->kind) || (name->kind == HF_PACK && !name->is_meta) ||
-		(name->kind != HF_PACK && is_part))
+	if (!takes(name) || (name->kind != HF_PACK && is_part))
 		return c->inner->ops->get(c->inner, name, off, len, out);
 	if (read_copy(c, name, off, len, out))
 		return NULL;
@@ -330,20 +346,13 @@ names_take(struct cached *c, enum hf_kind kind, struct names *out)
 	return true;
 }
 
-static int
-id_cmp(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 static void
 names_keep(struct names *l, const struct hf_id *id)
 {
-	const struct hf_id *found =
-		l->n > 0 ? bsearch(id, l->v, l->n, sizeof *l->v, id_cmp) : NULL;
+	size_t i = hf_id_search(l->v, l->n, id);
 
-	if (found != NULL && !l->is_kept[found - l->v]) {
-		l->is_kept[found - l->v] = true;
+	if (i < l->n && !l->is_kept[i]) {
+		l->is_kept[i] = true;
 		l->n_kept++;
 	}
 }
@@ -468,7 +477,7 @@ cache_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 	struct cached *c = cached_of(s);
 
 	HF_TRY(c->inner->ops->put(c->inner, name, data));
-	if (hf_cache_takes(name->kind) && (name->kind != HF_PACK || name->is_meta))
+	if (takes(name))
 		publish(c, name, data);
 	return NULL;
 }
@@ -479,8 +488,8 @@ cache_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 	struct cached *c = cached_of(s);
 	struct hf_err *e = c->inner->ops->stat(c->inner, name, size);
 
-	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND && hf_cache_takes(name->kind))
-		hf_cache_drop(c->cache, name);
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+		drop(c, *name);
 	return e;
 }
 
@@ -490,8 +499,8 @@ cache_del(struct hf_store *s, const struct hf_name *name)
 	struct cached *c = cached_of(s);
 	struct hf_err *e = c->inner->ops->del(c->inner, name);
 
-	if ((e == NULL || hf_err_code(e) == HF_ENOTFOUND) && hf_cache_takes(name->kind))
-		hf_cache_drop(c->cache, name);
+	if (e == NULL || hf_err_code(e) == HF_ENOTFOUND)
+		drop(c, *name);
 	return e;
 }
 
@@ -506,10 +515,7 @@ cache_put_held(struct hf_store *s, const struct hf_name *name, struct hf_bytes d
 {
 	struct hf_store *inner = cached_of(s)->inner;
 
-	if (inner->ops->put_held != NULL)
-		return inner->ops->put_held(inner, name, data, fd);
-	*fd = -1;
-	return inner->ops->put(inner, name, data);
+	return inner->ops->put_held(inner, name, data, fd);
 }
 
 static enum hf_held

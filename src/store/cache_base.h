@@ -57,18 +57,28 @@ void hf_cache_rate_read(
 void hf_cache_rate_add(
 	const struct hf_cache_base *b, const char *repo, const struct hf_cache_rate *more);
 
+/* How closely parts are looked at. */
+enum hf_cache_look {
+	HF_CACHE_AGE,  /* when they were used */
+	HF_CACHE_USE,  /* also whether they are used now, and their rates */
+	HF_CACHE_SIZE, /* also their files, each of them */
+};
+
 /* One folder below the base that belongs to a repository, or to a `check` under way or dead. */
 struct hf_cache_part {
 	char name[80];
 	int64_t used_at; /* seconds since 1970: when a process last opened it */
-	uint64_t files, bytes;
-	bool is_in_use; /* by a process of ours */
+	bool is_in_use;  /* by a process of ours */
 	struct hf_cache_rate rate;
+	uint64_t files, bytes;
 };
 
-/* All of them, least recently used first; `sizes` asks for files and bytes. The caller's array. */
-struct hf_err *hf_cache_parts(const struct hf_cache_base *b, bool sizes,
+/* All of them, least recently used first. The caller's array. */
+struct hf_err *hf_cache_parts(const struct hf_cache_base *b, enum hf_cache_look look,
 	struct hf_cache_part **out, size_t *n) HF_MUST;
+
+/* Opens the folder of one; fd -1 and errno: there is none. */
+struct hf_root hf_cache_part_open(const struct hf_cache_base *b, const char *name);
 
 enum hf_cache_removal {
 	HF_CACHE_REMOVED, /* by us or by somebody else */

@@ -63,9 +63,6 @@ bool hf_cache_is_new(const struct hf_cache *c);
 /* The base, as it was given. */
 const char *hf_cache_base(const struct hf_cache *c);
 
-/* True for kinds of files of which copies may be kept. */
-bool hf_cache_takes(enum hf_kind kind);
-
 /*
  * Appends bytes off to off + len of a copy to `out`, len SIZE_MAX: up to the end. False: there is
  * no copy, or one that is too short, which is dropped. What comes is not proven (2).

@@ -8,13 +8,13 @@
  * whoever comes later has a miss. The lock here only keeps two processes from evicting the same
  * bytes twice over.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/dir.h"
 #include "base/io.h"
 #include "base/proc.h"
 #include "store/cache_base.h"
@@ -160,15 +160,12 @@ look_everywhere(const struct hf_cache_base *b, struct look *l)
 	hf_autoptr(hf_err) e = NULL;
 	size_t n = 0;
 
-	e = hf_cache_parts(b, false, &parts, &n);
+	e = hf_cache_parts(b, HF_CACHE_AGE, &parts, &n);
 	for (size_t i = 0; e == NULL && i < n; i++) {
-		struct hf_root root = {openat(b->root.fd, parts[i].name,
-					       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-			b->root.has_openat2};
+		hf_auto(hf_root) root = hf_cache_part_open(b, parts[i].name);
 
 		if (root.fd >= 0)
 			(void)hf_cache_walk_all(&root, look_at_copy, l);
-		hf_root_clear(&root);
 	}
 }
 
@@ -195,24 +192,15 @@ find_cut(struct look *l, uint64_t excess)
 static void
 remove_trash(const struct hf_cache_base *b, const struct hf_proc *self)
 {
-	int fd = openat(b->side.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *d;
+	static const char prefix[] = "trash-";
+	hf_autodir *dir = hf_dir_open(b->side.fd, ".", 0);
+	const char *name;
+	int en;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((d = readdir(dir)) != NULL) {
-		static const char prefix[] = "trash-";
-		const char *temp = d->d_name + sizeof prefix - 1;
-
-		if (strncmp(d->d_name, prefix, sizeof prefix - 1) == 0 &&
-			life_of_owner(temp, self) != HF_LIFE_ALIVE)
-			hf_err_free(hf_cache_remove_tree(dirfd(dir), d->d_name));
-	}
-	closedir(dir);
+	while (dir != NULL && (name = hf_dir_next(dir, &en)) != NULL)
+		if (strncmp(name, prefix, sizeof prefix - 1) == 0 &&
+			life_of_owner(name + sizeof prefix - 1, self) != HF_LIFE_ALIVE)
+			hf_err_free(hf_cache_remove_tree(dirfd(dir), name));
 }
 
 /* One process at a time; without a place for the lock everybody does it. False: not now. */

@@ -3,56 +3,30 @@
  * Going through the folders of a cache while others change them: every folder is opened by
  * descriptor, and what vanishes between being listed and being looked at was never there.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/dir.h"
 #include "store/cache_base.h"
 
-static void
-close_dir(DIR **dir)
-{
-	if (*dir != NULL)
-		closedir(*dir);
-}
-
-#define AUTO_DIR __attribute__((cleanup(close_dir))) DIR
-
-/*
- * A stream over the folder dir/name. NULL: errno says why. The descriptor is one of its own, so that
- * `dir` keeps its place.
- */
+/* Folders are opened by streams of their own, so that the descriptor of ours keeps its place. */
 static DIR *
 open_dir(int dir, const char *name)
 {
-	int fd = TEMP_FAILURE_RETRY(
-		openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-
-	if (fd >= 0 && d == NULL)
-		close(fd);
-	return d;
+	return hf_dir_open(dir, name, O_NOFOLLOW);
 }
 
-/* The next name but . and ..; NULL at the end. A folder that was removed just ends. */
+/* The next name; NULL at the end. A folder that was removed just ends. */
 static const char *
 next_name(DIR *dir, bool *is_whole)
 {
-	for (;;) {
-		errno = 0;
-		struct dirent *d = readdir(dir);
+	int en;
+	const char *name = hf_dir_next(dir, &en);
 
-		if (d == NULL) {
-			if (errno != 0 && errno != ENOENT)
-				*is_whole = false;
-			return NULL;
-		}
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			return d->d_name;
-	}
+	*is_whole &= en == 0 || en == ENOENT;
+	return name;
 }
 
 /* A thing that is no folder, or a link, is passed over like one that is gone. */
@@ -65,7 +39,7 @@ is_nothing(int en)
 bool
 hf_cache_walk(const struct hf_root *repo, enum hf_kind kind, hf_cache_walk_fn *fn, void *arg)
 {
-	AUTO_DIR *shards = open_dir(repo->fd, hf_kind_folder(kind));
+	hf_autodir *shards = open_dir(repo->fd, hf_kind_folder(kind));
 	bool is_whole = true;
 	const char *shard, *name;
 
@@ -74,7 +48,7 @@ hf_cache_walk(const struct hf_root *repo, enum hf_kind kind, hf_cache_walk_fn *f
 	while ((shard = next_name(shards, &is_whole)) != NULL) {
 		if (strlen(shard) != 2)
 			continue;
-		AUTO_DIR *files = open_dir(dirfd(shards), shard);
+		hf_autodir *files = open_dir(dirfd(shards), shard);
 
 		if (files == NULL) {
 			is_whole &= is_nothing(errno);
@@ -143,27 +117,42 @@ is_in_use(const struct hf_cache_base *b, const char *name)
 	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+struct hf_root
+hf_cache_part_open(const struct hf_cache_base *b, const char *name)
+{
+	return (struct hf_root){
+		openat(b->root.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+		b->root.has_openat2};
+}
+
+static void
+count_files(const struct hf_cache_base *b, struct hf_cache_part *part)
+{
+	hf_auto(hf_root) root = hf_cache_part_open(b, part->name);
+
+	if (root.fd < 0)
+		return;
+	add_size(part, root.fd, "version", HF_CONFIG);
+	(void)hf_cache_walk_all(&root, add_size, part);
+}
+
 /* False: there is no such folder. */
 static bool
-look_at_part(
-	const struct hf_cache_base *b, const char *name, bool sizes, struct hf_cache_part *out)
+look_at_part(const struct hf_cache_base *b, const char *name, enum hf_cache_look look,
+	struct hf_cache_part *out)
 {
-	struct hf_root root = {.has_openat2 = b->root.has_openat2};
 	struct stat st;
-	hf_autofd int fd =
-		openat(b->root.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+	if (fstatat(b->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
 		return false;
 	*out = (struct hf_cache_part){.used_at = st.st_mtim.tv_sec};
 	snprintf(out->name, sizeof out->name, "%s", name);
-	out->is_in_use = is_in_use(b, name);
-	hf_cache_rate_read(b, name, &out->rate);
-	root.fd = fd;
-	if (sizes) {
-		add_size(out, fd, "version", HF_CONFIG);
-		(void)hf_cache_walk_all(&root, add_size, out);
+	if (look >= HF_CACHE_USE) {
+		out->is_in_use = is_in_use(b, name);
+		hf_cache_rate_read(b, name, &out->rate);
 	}
+	if (look >= HF_CACHE_SIZE)
+		count_files(b, out);
 	return true;
 }
 
@@ -178,10 +167,11 @@ older_first(const void *a, const void *b)
 }
 
 struct hf_err *
-hf_cache_parts(const struct hf_cache_base *b, bool sizes, struct hf_cache_part **out, size_t *n)
+hf_cache_parts(const struct hf_cache_base *b, enum hf_cache_look look,
+	struct hf_cache_part **out, size_t *n)
 {
 	hf_auto(hf_buf) parts = HF_BUF_MAX(256 << 20);
-	AUTO_DIR *dir = open_dir(b->root.fd, ".");
+	hf_autodir *dir = open_dir(b->root.fd, ".");
 	bool is_whole = true;
 	const char *name;
 
@@ -190,7 +180,7 @@ hf_cache_parts(const struct hf_cache_base *b, bool sizes, struct hf_cache_part *
 	while ((name = next_name(dir, &is_whole)) != NULL) {
 		struct hf_cache_part part;
 
-		if (is_part(name) && look_at_part(b, name, sizes, &part))
+		if (is_part(name) && look_at_part(b, name, look, &part))
 			hf_buf_add(&parts, &part, sizeof part);
 	}
 	HF_TRY(hf_buf_ok(&parts));
@@ -208,14 +198,29 @@ hf_cache_parts(const struct hf_cache_base *b, bool sizes, struct hf_cache_part *
 
 enum { MAX_DEPTH = 16, REMOVE_TRIES = 4 };
 
+static int remove_below(int dir, const char *name, int depth);
+
 static int
-remove_below(int dir, const char *name, int depth)
+empty_folder(int dir, const char *name, int depth)
 {
-	AUTO_DIR *d = NULL;
+	hf_autodir *d = open_dir(dir, name);
 	bool is_whole = true;
 	const char *entry;
 	int en = 0;
 
+	if (d == NULL)
+		return errno == ENOENT ? 0 : errno;
+	while ((entry = next_name(d, &is_whole)) != NULL) {
+		int failed = remove_below(dirfd(d), entry, depth + 1);
+
+		en = failed != 0 ? failed : en;
+	}
+	return en;
+}
+
+static int
+remove_below(int dir, const char *name, int depth)
+{
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	/* Linux says EISDIR, POSIX allows EPERM. */
@@ -223,23 +228,15 @@ remove_below(int dir, const char *name, int depth)
 		return errno;
 	if (depth == MAX_DEPTH)
 		return ELOOP;
-	for (int i = 0; i < REMOVE_TRIES; i++) {
-		close_dir(&d);
-		d = open_dir(dir, name);
-		if (d == NULL)
-			return errno == ENOENT ? 0 : errno;
-		while ((entry = next_name(d, &is_whole)) != NULL) {
-			int failed = remove_below(dirfd(d), entry, depth + 1);
+	for (int i = 0;; i++) {
+		int en = empty_folder(dir, name, depth);
 
-			en = failed != 0 ? failed : en;
-		}
 		if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 			return 0;
-		/* Somebody put something there meanwhile. */
-		if (en != 0 || errno != ENOTEMPTY)
-			break;
+		/* Not empty: somebody put something there meanwhile. */
+		if (en != 0 || errno != ENOTEMPTY || i == REMOVE_TRIES - 1)
+			return en != 0 ? en : errno;
 	}
-	return en != 0 ? en : errno;
 }
 
 struct hf_err *
@@ -304,7 +301,7 @@ hf_cache_part_remove(const struct hf_cache_base *b, const struct hf_cache_part *
 	*out = HF_CACHE_KEPT;
 	if (mark < 0)
 		return NULL;
-	if (look_at_part(b, part->name, false, &now)) {
+	if (look_at_part(b, part->name, HF_CACHE_AGE, &now)) {
 		if (now.used_at > part->used_at)
 			return NULL;
 		HF_TRY(hf_err_in(remove_part(b, part->name), "%s", part->name));

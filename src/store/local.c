@@ -5,7 +5,6 @@
  */
 #include "store/local.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,6 +13,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "base/dir.h"
 #include "base/io.h"
 
 enum {
@@ -410,47 +410,30 @@ struct listing {
 static struct hf_err *
 open_folder(struct listing *p, const char *path, bool may_be_file, DIR **out)
 {
-	hf_autofd int fd =
-		TEMP_FAILURE_RETRY(openat(p->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-
-	*out = NULL;
-	if (fd < 0 && (errno == ENOENT || (may_be_file && errno == ENOTDIR)))
+	*out = hf_dir_open(p->root, path, 0);
+	if (*out != NULL || errno == ENOENT || (may_be_file && errno == ENOTDIR))
 		return NULL;
-	if (fd < 0 || (*out = fdopendir(fd)) == NULL)
-		return failed(p->l, path, errno);
-	fd = -1;
-	return NULL;
+	return failed(p->l, path, errno);
 }
-
-static void
-close_folder(DIR **dir)
-{
-	if (*dir != NULL)
-		closedir(*dir);
-}
-
-#define AUTO_DIR __attribute__((cleanup(close_folder))) DIR
 
 /* The next name in `dir`; *out is NULL at the end. */
 static struct hf_err *
 next_name(struct listing *p, const char *path, DIR *dir, const char **out)
 {
-	errno = 0;
-	struct dirent *d = readdir(dir);
-	if (d == NULL && errno != 0)
-		return failed(p->l, path, errno);
-	*out = d != NULL ? d->d_name : NULL;
-	return NULL;
+	int en;
+
+	*out = hf_dir_next(dir, &en);
+	return en != 0 ? failed(p->l, path, en) : NULL;
 }
 
 /* Passes `file` on if it is one that get() would find. */
 static struct hf_err *
 list_file(struct listing *p, const char *file)
 {
-	struct hf_name name = {.kind = p->kind};
+	struct hf_name name;
 	struct stat st;
 
-	if (!hf_id_parse(hf_str(file), &name.id) || strcmp(hf_id_hex(&name.id).s, file) != 0)
+	if (!hf_name_of_file(p->kind, hf_str(file), &name))
 		return NULL;
 	struct hf_name_text text = hf_name_text(&name);
 	if (fstatat(p->root, text.s, &st, 0) != 0)
@@ -463,7 +446,7 @@ list_file(struct listing *p, const char *file)
 static struct hf_err *
 list_folder(struct listing *p, const char *path, const char *prefix)
 {
-	AUTO_DIR *dir = NULL;
+	hf_autodir *dir = NULL;
 	const char *file = NULL;
 
 	HF_TRY(open_folder(p, path, prefix != NULL, &dir));
@@ -480,7 +463,7 @@ list_folder(struct listing *p, const char *path, const char *prefix)
 static struct hf_err *
 list_packs(struct listing *p)
 {
-	AUTO_DIR *dir = NULL;
+	hf_autodir *dir = NULL;
 	const char *folder = NULL;
 
 	HF_TRY(open_folder(p, "data", false, &dir));

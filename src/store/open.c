@@ -16,7 +16,7 @@
 
 enum { MAX_CONNECTIONS = 1000 };
 
-#define RETRY_LIMIT_S 900.0
+#define STUCK_S 300.0 /* as in restic */
 
 /* The kinds of places that can be reached; what has no scheme is local. */
 static const struct hf_backend *const backends[] = {
@@ -165,7 +165,7 @@ add_retry(const struct hf_backend *backend, const struct hf_open *o, struct hf_s
 {
 	struct hf_retry retry = {.stop = o->stop, .say = o->say, .say_arg = o->say_arg};
 
-	retry.limit_s = backend->is_local ? 0 : RETRY_LIMIT_S;
+	retry.limit_s = backend->is_local ? 0 : HF_RETRY_LIMIT_S;
 	HF_TRY(hf_option_seconds(o, "retry.limit", &retry.limit_s));
 	HF_TRY(hf_option_seconds(o, "retry.pause", &retry.pause_s));
 	if (retry.limit_s > 0)
@@ -199,11 +199,14 @@ hf_store_open(const char *url, const struct hf_open *o, struct hf_store **out)
 {
 	const struct hf_backend *backend;
 	hf_autoptr(hf_store) s = NULL;
+	struct hf_open filled = *o;
 	const char *place;
 
+	if (filled.stuck_s <= 0)
+		filled.stuck_s = STUCK_S;
 	HF_TRY(find_backend(url, &backend, &place));
 	HF_TRY(check_options(backend, o));
-	HF_TRY(open_place(backend, place, o, &s));
+	HF_TRY(open_place(backend, place, &filled, &s));
 	HF_TRY(wrap(backend, o, &s));
 	*out = hf_steal(s);
 	return NULL;

@@ -232,15 +232,6 @@ struct listing {
 	struct hf_buf scratch;
 };
 
-/* Names that are no ids are other people's, or a server's own for the time being. */
-static bool
-parse_name(struct hf_str text, enum hf_kind kind, struct hf_name *out)
-{
-	*out = (struct hf_name){.kind = kind};
-	return hf_id_parse(text, &out->id) &&
-	       memcmp(text.p, hf_id_hex(&out->id).s, HF_ID_HEX) == 0;
-}
-
 static struct hf_err *
 list_entry(struct listing *l, struct hf_json *j)
 {
@@ -260,7 +251,8 @@ list_entry(struct listing *l, struct hf_json *j)
 				hf_json_skip(j);
 		}
 	HF_TRY(hf_json_err(j));
-	if (!parse_name(text, l->kind, &name))
+	/* Other names are other people's, or a server's own for the time being. */
+	if (!hf_name_of_file(l->kind, text, &name))
 		return NULL;
 	hf_buf_reset(&l->scratch);
 	if (!l->has_sizes) {
@@ -305,14 +297,8 @@ rest_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 	hf_auto(hf_buf) text = HF_BUF_SPOOL(LIST_MAX);
 	hf_autofree char *url = NULL;
 
-	if (kind == HF_CONFIG) {
-		uint64_t size;
-		struct hf_err *e = rest_stat(s, &(struct hf_name){.kind = kind}, &size);
-
-		if (e != NULL)
-			return hf_err_ignore(e, HF_ENOTFOUND);
-		return fn(arg, &(struct hf_name){.kind = kind}, size);
-	}
+	if (kind == HF_CONFIG)
+		return hf_store_list_config(s, fn, arg);
 	if (asprintf(&url, "%s%s/", r->base, hf_kind_folder(kind)) < 0)
 		abort();
 	struct hf_http_request q = request("GET", url, &(struct hf_name){.kind = kind});

@@ -9,7 +9,6 @@
 
 #define PAUSE_S     1.0
 #define PAUSE_MAX_S 60.0
-#define LIMIT_S     900.0
 #define LOCK_S      10.0
 
 struct retry {
@@ -184,6 +183,6 @@ hf_store_retry(struct hf_store *inner, const struct hf_retry *options)
 	if (r->o.pause_s <= 0)
 		r->o.pause_s = PAUSE_S;
 	if (r->o.limit_s <= 0)
-		r->o.limit_s = LIMIT_S;
+		r->o.limit_s = HF_RETRY_LIMIT_S;
 	return &r->around.store;
 }

@@ -20,6 +20,8 @@
 #include "base/stop.h"
 #include "store/store.h"
 
+#define HF_RETRY_LIMIT_S 900.0
+
 /* Zero means what stands above. */
 struct hf_retry {
 	double pause_s; /* the first pause */

@@ -267,13 +267,8 @@ s3_list(struct hf_store *st, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 	hf_auto(listing) l = {
 		.s = s, .kind = kind, .fn = fn, .arg = arg, .token = HF_BUF_MAX(4 * KEY_MAX)};
 
-	if (kind == HF_CONFIG) {
-		const struct hf_name name = {.kind = kind};
-		uint64_t size;
-		struct hf_err *e = s3_stat(st, &name, &size);
-
-		return e != NULL ? hf_err_ignore(e, HF_ENOTFOUND) : fn(arg, &name, size);
-	}
+	if (kind == HF_CONFIG)
+		return hf_store_list_config(st, fn, arg);
 	if (asprintf(&l.prefix, "%s%s%s/", s->place.prefix, *s->place.prefix != '\0' ? "/" : "",
 		    hf_kind_folder(kind)) < 0)
 		abort();

@@ -20,7 +20,6 @@ enum {
 	DATA_SESSIONS = 3,   /* beside the main one, at most */
 	MAX_LEFT_OVER = 100, /* temporary files that are remembered */
 };
-static const double default_stuck_s = 300; /* as in restic */
 
 /* Whether files are for the group, too: read off the mode of `config` when that is first seen. */
 enum sharing { SHARING_UNKNOWN, SHARING_NO, SHARING_YES };
@@ -537,10 +536,10 @@ static struct hf_err *
 list_file(void *arg, size_t folder, struct hf_str file, const struct hf_sftp_attrs *attrs)
 {
 	struct listing *l = arg;
-	struct hf_name name = {.kind = l->kind};
 	struct hf_sftp_attrs found = *attrs;
+	struct hf_name name;
 
-	if (!hf_id_parse(file, &name.id) || !hf_str_is(file, hf_id_hex(&name.id).s))
+	if (!hf_name_of_file(l->kind, file, &name))
 		return NULL;
 	if (l->kind == HF_PACK && name.id.b[0] != folder)
 		return NULL;
@@ -566,18 +565,6 @@ list_file(void *arg, size_t folder, struct hf_str file, const struct hf_sftp_att
 }
 
 static struct hf_err *
-list_config(struct hf_store *store, hf_store_list_fn *fn, void *arg)
-{
-	struct hf_name name = {.kind = HF_CONFIG};
-	uint64_t size;
-	struct hf_err *e = sftp_stat(store, &name, &size);
-
-	if (e != NULL)
-		return hf_err_ignore(e, HF_ENOTFOUND);
-	return fn(arg, &name, size);
-}
-
-static struct hf_err *
 sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
 	struct sftp *s = sftp_of(store);
@@ -587,7 +574,7 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 	size_t bad = 0;
 
 	if (kind == HF_CONFIG)
-		return list_config(store, fn, arg);
+		return hf_store_list_config(store, fn, arg);
 	HF_TRY(at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
 	if (kind == HF_PACK)
 		name_pack_folders(&folders);
@@ -658,7 +645,7 @@ connect_store(struct sftp *s, const struct hf_open *o, const struct hf_strings *
 {
 	struct hf_sftp_pool_setup setup = {.command = command,
 		.more = data_sessions(s->store.connections),
-		.stuck_s = o->stuck_s > 0 ? o->stuck_s : default_stuck_s,
+		.stuck_s = o->stuck_s,
 		.stop = o->stop,
 		.say = say,
 		.arg = s};

@@ -46,6 +46,13 @@ hf_name_text(const struct hf_name *name)
 	return t;
 }
 
+bool
+hf_name_of_file(enum hf_kind kind, struct hf_str file, struct hf_name *out)
+{
+	*out = (struct hf_name){.kind = kind};
+	return hf_id_parse(file, &out->id) && hf_str_is(file, hf_id_hex(&out->id).s);
+}
+
 /* Says which file `e` is about; NULL stays NULL. */
 static struct hf_err *
 about(struct hf_err *e, const char *attempt, const struct hf_name *name)
@@ -187,6 +194,16 @@ hf_store_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void 
 	struct hf_err *e = s->ops->list(s, kind, pass_on, &l);
 
 	return l.is_theirs ? e : hf_err_in(e, "listing %s files", kinds[kind].text);
+}
+
+struct hf_err *
+hf_store_list_config(struct hf_store *s, hf_store_list_fn *fn, void *arg)
+{
+	const struct hf_name name = {.kind = HF_CONFIG};
+	uint64_t size;
+	struct hf_err *e = s->ops->stat(s, &name, &size);
+
+	return e != NULL ? hf_err_ignore(e, HF_ENOTFOUND) : fn(arg, &name, size);
 }
 
 const char *

@@ -45,6 +45,12 @@ const char *hf_kind_text(enum hf_kind kind);
 /* "keys", "locks", "snapshots", "index", "data": the folder; NULL for HF_CONFIG. */
 const char *hf_kind_folder(enum hf_kind kind);
 
+/*
+ * For listings: the name of the file `file` in the folder of a kind. False: it is not one of ours,
+ * since those are ids in lower case.
+ */
+bool hf_name_of_file(enum hf_kind kind, struct hf_str file, struct hf_name *out);
+
 struct hf_store;
 typedef struct hf_err *hf_store_list_fn(void *arg, const struct hf_name *name, uint64_t size);
 
@@ -215,6 +221,10 @@ struct hf_store {
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
 };
+
+/* For backends that have no folder with the config in it: lists it by looking for it. */
+struct hf_err *hf_store_list_config(
+	struct hf_store *s, hf_store_list_fn *fn, void *arg) HF_MUST;
 
 /*
  * For wrappers: makes `s` pass for `inner`, which it takes over, with the operations `ops`; the url

@@ -526,7 +526,9 @@ def cache_is_valid(cache):
                         or path.parent.name != path.name[:2]:
                     wrong.append(f"{path.relative_to(cache)}, {path.stat().st_size} bytes")
     tap.ok(not wrong, "in the cache are files that are not what they are called:\n" + "\n".join(wrong))
-    tap.ok(found["index"] or found["snapshots"], "there is no cache")
+    there = "\n".join(f"{path.relative_to(cache)}, {path.stat().st_size} bytes" for path in sorted(cache.rglob("*")))
+    tap.ok(found["index"] or found["snapshots"],
+           f"there is no cache; {os.statvfs(cache).f_bavail * os.statvfs(cache).f_bsize} bytes are free:\n{there}")
     return found
 
 

@@ -60,22 +60,22 @@ MUTANTS = {
         "	if (off > size) {",
         "half_a_copy_is_a_miss"),
     "a copy is written under its name": (
-        "store/cache_dir.c", "	int en = put->shard < 0 ? errno : open_temp(c, put);\n",
+        "store/cache_put.c", "	int en = put->shard < 0 ? errno : open_temp(c, put);\n",
         "	int en = put->shard < 0 ? errno : 0;\n	if (en == 0)\n"
         "		put->fd = openat(put->shard, t.file.s, O_RDWR | O_CREAT, 0600);\n",
         "unfinished_copy_has_no_name"),
     "copies that are links are followed": (
         "store/cache_dir.c", "	hf_autofd int fd = TEMP_FAILURE_RETRY(hf_root_openat(\n"
-        "		&place_of(c)->repo, t.path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0));",
-        "	hf_autofd int fd = openat(place_of(c)->repo.fd, t.path, O_RDONLY);",
+        "		&cache_place_of(c)->repo, t.path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0));",
+        "	hf_autofd int fd = openat(cache_place_of(c)->repo.fd, t.path, O_RDONLY);",
         "links_lead_nowhere"),
     "folders that are links are followed": (
-        "store/cache_dir.c", "		int fd = hf_root_openat(&p->repo, t->shard, O_RDONLY | O_DIRECTORY, 0);",
+        "store/cache_put.c", "		int fd = hf_root_openat(&p->repo, t->shard, O_RDONLY | O_DIRECTORY, 0);",
         "		int fd = openat(p->repo.fd, t->shard, O_RDONLY | O_DIRECTORY, 0);",
         "links_lead_nowhere"),
     "a folder that was removed is not made again": (
-        "store/cache_dir.c", "	if (!is_there && n < MAX_PLACES)\n		e = open_place",
-        "	if (!is_there && n > MAX_PLACES)\n		e = open_place",
+        "store/cache_dir.c", "	if (!is_there && n < CACHE_MAX_PLACES)\n		e = open_place",
+        "	if (!is_there && n > CACHE_MAX_PLACES)\n		e = open_place",
         "folder_removed_under_us_is_made_again"),
     "a version that is none ends it": (
         "store/cache_dir.c", "	if (!is_good)\n		write_version(&p->repo);",
@@ -96,7 +96,7 @@ MUTANTS = {
         "store/cache_evict.c", "(life == HF_LIFE_DEAD ||", "(life != HF_LIFE_UNKNOWN ||",
         "leftovers_go_by_death_or_age"),
     "the last bytes of a disk are taken": (
-        "store/cache_dir.c", "	failed(c, ENOSPC);\n	return false;", "	return true;",
+        "store/cache_put.c", "	failed(c, ENOSPC);\n	return false;", "	return true;",
         "full_disk_is_said_once"),
     "what vanished is an error": (
         "store/cache_walk.c", "	return en == ENOENT || en == ENOTDIR || en == ELOOP;", "	return en < 0;",

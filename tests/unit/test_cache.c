@@ -512,7 +512,7 @@ TEST(limit_below_everything)
 
 	open_rig(&r, 1);
 	REQUIRE_OK(hf_cache_base_open(r.base, false, &base));
-	REQUIRE_OK(hf_cache_parts(&base, true, &parts, &n));
+	REQUIRE_OK(hf_cache_parts(&base, HF_CACHE_SIZE, &parts, &n));
 	REQUIRE_EQ(n, 1);
 	CHECK_EQ(parts[0].bytes, 1); /* `version` */
 	CHECK(parts[0].is_in_use);
@@ -808,7 +808,7 @@ TEST(removal_spares_what_is_in_use)
 	struct hf_name name = put(r.store, HF_PACK, 1, 100);
 	CHECK(is_read(r.store, &name));
 	REQUIRE_OK(hf_cache_base_open(r.base, false, &base));
-	REQUIRE_OK(hf_cache_parts(&base, true, &parts, &n));
+	REQUIRE_OK(hf_cache_parts(&base, HF_CACHE_SIZE, &parts, &n));
 	REQUIRE_EQ(n, 1);
 	CHECK_EQ(parts[0].files, 2); /* with `version` */
 	CHECK_EQ(parts[0].bytes, 101);
@@ -818,7 +818,7 @@ TEST(removal_spares_what_is_in_use)
 	hf_store_free(r.store);
 	/* The hits of the process that ended are known. */
 	free(parts);
-	REQUIRE_OK(hf_cache_parts(&base, true, &parts, &n));
+	REQUIRE_OK(hf_cache_parts(&base, HF_CACHE_SIZE, &parts, &n));
 	REQUIRE_EQ(n, 1);
 	CHECK(!parts[0].is_in_use);
 	CHECK_EQ(parts[0].rate.hits, 1);
