@@ -324,17 +324,6 @@ ahead_free(struct hf_ahead *a)
 	free(a);
 }
 
-static unsigned
-count_workers(struct hf_repo *repo)
-{
-	unsigned n = hf_store_connections(hf_repo_store(repo));
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (cpus > 0 && n < (unsigned)cpus)
-		n = (unsigned)cpus;
-	return n > MAX_WORKERS ? MAX_WORKERS : n < 1 ? 1 : n;
-}
-
 /* The bytes before the place where the producer failed are still given to the sink. */
 static void
 ignore_failure(void *arg)
@@ -375,7 +364,7 @@ hf_ahead_run(struct hf_repo *repo, struct hf_index *ix,
 	void *sink_arg, struct hf_stop *stop)
 {
 	struct hf_ahead *a = hf_new(struct hf_ahead);
-	unsigned n = count_workers(repo);
+	unsigned n = hf_store_workers(hf_repo_store(repo), MAX_WORKERS);
 	struct worker *workers = hf_alloc_(n, sizeof *workers);
 	struct hf_group *group = hf_group_new(ignore_failure, NULL);
 

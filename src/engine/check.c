@@ -280,14 +280,9 @@ run(struct hf_check_run *c)
 static unsigned
 count_threads(struct hf_repo *repo, unsigned wanted)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned n = hf_store_connections(hf_repo_store(repo));
-
-	if (cpus > 0 && (unsigned long)cpus > n)
-		n = (unsigned)cpus;
-	if (wanted != 0)
-		n = wanted;
-	return n < MAX_THREADS ? n : MAX_THREADS;
+	if (wanted == 0)
+		return hf_store_workers(hf_repo_store(repo), MAX_THREADS);
+	return wanted < MAX_THREADS ? wanted : MAX_THREADS;
 }
 
 struct hf_err *

@@ -10,8 +10,6 @@ hf_restore_new(struct hf_repo *repo, struct hf_index *ix,
 	const struct hf_restore_options *options, const struct hf_restore_events *events)
 {
 	struct hf_restore *r = hf_new(struct hf_restore);
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned n = hf_store_connections(hf_repo_store(repo));
 
 	r->repo = repo;
 	r->ix = ix;
@@ -20,9 +18,7 @@ hf_restore_new(struct hf_repo *repo, struct hf_index *ix,
 		r->ev = *events;
 	r->root.fd = -1;
 	r->is_root_user = geteuid() == 0;
-	if (cpus > 0 && n < (unsigned)cpus)
-		n = (unsigned)cpus;
-	r->n_workers = n > MAX_WORKERS ? MAX_WORKERS : n < 1 ? 1 : n;
+	r->n_workers = hf_store_workers(hf_repo_store(repo), MAX_WORKERS);
 	for (int i = 0; i < N_FILE_LOCKS; i++)
 		pthread_mutex_init(&r->file_locks[i], NULL);
 	pthread_mutex_init(&r->lock, NULL);

@@ -76,16 +76,11 @@ hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct hf_stop *stop,
 {
 	hf_autofree struct hf_id *files = NULL;
 	struct loader l = {.repo = repo, .ix = ix, .stop = stop, .on_bad = on_bad, .arg = arg};
-	size_t n_threads = hf_store_connections(hf_repo_store(repo));
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t n_threads = hf_store_workers(hf_repo_store(repo), MAX_LOADERS);
 
 	HF_TRY(hf_err_in(
 		hf_repo_list(repo, HF_INDEX, &files, NULL, &l.n), "listing index files"));
 	l.files = files;
-	if (cpus > 0 && (size_t)cpus > n_threads)
-		n_threads = (size_t)cpus;
-	if (n_threads > MAX_LOADERS)
-		n_threads = MAX_LOADERS;
 	if (n_threads > l.n)
 		n_threads = l.n;
 	pthread_mutex_init(&l.bad_lock, NULL);

@@ -6,6 +6,7 @@
 #include "repo/reader.h"
 
 #include "codec/sha256.h"
+#include "repo/window.h"
 
 /*
  * The most that one byte of zstd can become: a block of four bytes can stand for 128 KiB. An
@@ -98,14 +99,29 @@ hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
 	return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&id).s);
 }
 
+/* The sealed bytes; those of trees far away in the company of their neighbours. */
+static struct hf_err *
+fetch(struct hf_reader *r, const struct hf_name *pack, const struct hf_location *at)
+{
+	struct hf_store *store = hf_repo_store(r->repo);
+	struct hf_index_pack_info info;
+
+	hf_buf_reset(&r->sealed);
+	if (pack->is_meta && !hf_store_is_near(store) && !hf_store_has_copies(store) &&
+		hf_index_pack_info(r->ix, at->pack_number, &info) &&
+		info.types == 1 << HF_TREE)
+		return hf_windows_get(hf_repo_windows(r->repo), store, pack, info.size,
+			at->offset, at->length, &r->sealed);
+	return hf_store_get(store, pack, at->offset, at->length, &r->sealed);
+}
+
 /* Reads and opens what is at one place. */
 static struct hf_err *
 read_once(struct hf_reader *r, const struct hf_name *pack, const struct hf_blob *blob,
 	const struct hf_location *at, struct hf_buf *out)
 {
-	hf_buf_reset(&r->sealed);
-	struct hf_err *e =
-		hf_store_get(hf_repo_store(r->repo), pack, at->offset, at->length, &r->sealed);
+	struct hf_err *e = fetch(r, pack, at);
+
 	/* To the caller a blob without its pack is damage, not a blob that nobody knows. */
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
 		hf_err_free(e);

@@ -9,6 +9,7 @@
 #include "codec/sha256.h"
 #include "repo/key.h"
 #include "repo/raw.h"
+#include "repo/window.h"
 
 enum {
 	DEFAULT_PACK_SIZE = 16 << 20,
@@ -20,6 +21,7 @@ enum {
 struct hf_repo {
 	struct hf_store *store; /* owned */
 	struct hf_repo_options options;
+	struct hf_windows *windows; /* owned */
 	char *key_hint; /* owned; options.key_hint points to it */
 	struct hf_key key;
 	struct hf_id key_id;
@@ -33,6 +35,7 @@ repo_new(struct hf_store *store, const struct hf_repo_options *options, struct h
 	hf_autoptr(hf_repo) repo = hf_new(struct hf_repo);
 
 	repo->store = store;
+	repo->windows = hf_windows_new();
 	if (options != NULL)
 		repo->options = *options;
 	if (repo->options.key_hint != NULL)
@@ -55,6 +58,7 @@ hf_repo_free(struct hf_repo *repo)
 	if (repo == NULL)
 		return;
 	hf_store_free(repo->store);
+	hf_windows_free(repo->windows);
 	hf_key_clear(&repo->key);
 	free(repo->key_hint);
 	free(repo);
@@ -70,6 +74,12 @@ void
 hf_repo_set_store(struct hf_repo *repo, struct hf_store *wrapped)
 {
 	repo->store = wrapped;
+}
+
+struct hf_windows *
+hf_repo_windows(const struct hf_repo *repo)
+{
+	return repo->windows;
 }
 
 const struct hf_config *

@@ -69,6 +69,7 @@ HF_AUTOPTR(hf_repo)
 struct hf_store *hf_repo_store(const struct hf_repo *repo);
 /* Puts a wrapper around the store, which hf_repo_store() has given out to nobody yet. */
 void hf_repo_set_store(struct hf_repo *repo, struct hf_store *wrapped);
+struct hf_windows *hf_repo_windows(const struct hf_repo *repo); /* for trees: repo/window.h */
 const struct hf_config *hf_repo_config(const struct hf_repo *repo);
 const struct hf_repo_options *hf_repo_opts(const struct hf_repo *repo); /* defaults filled in */
 const struct hf_key *hf_repo_key(const struct hf_repo *repo);

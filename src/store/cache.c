@@ -546,6 +546,7 @@ hf_store_cache(struct hf_store *inner, struct hf_cache *cache)
 	struct cached *c = hf_new(struct cached);
 
 	hf_store_wrap(&c->store, &cache_ops, inner);
+	c->store.has_copies = true;
 	c->inner = inner;
 	c->cache = cache;
 	pthread_mutex_init(&c->lock, NULL);

@@ -228,6 +228,7 @@ hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_stor
 		.connections = inner->connections,
 		.can_hold = inner->can_hold,
 		.is_near = inner->is_near,
+		.has_copies = inner->has_copies,
 		.within_s = inner->within_s,
 		.inner = inner};
 }
@@ -236,6 +237,12 @@ bool
 hf_store_is_near(const struct hf_store *s)
 {
 	return s->is_near;
+}
+
+bool
+hf_store_has_copies(const struct hf_store *s)
+{
+	return s->has_copies;
 }
 
 unsigned
@@ -249,4 +256,17 @@ hf_store_free(struct hf_store *s)
 {
 	if (s != NULL)
 		s->ops->free(s);
+}
+
+unsigned
+hf_store_workers(const struct hf_store *s, unsigned max)
+{
+	long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = n_online > 0 ? (unsigned)n_online : 1, n = s->connections;
+
+	if (!s->is_near)
+		n += cpus;
+	else if (n < cpus)
+		n = cpus;
+	return n < 1 ? 1 : n < max ? n : max;
 }

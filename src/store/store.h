@@ -181,8 +181,18 @@ bool hf_store_promises(const struct hf_store *s, enum hf_promise what);
 /* True when a call costs no round trip to another computer, so that more of them cost little. */
 bool hf_store_is_near(const struct hf_store *s);
 
+/* True when what has been read of index files, snapshots and trees is kept on this machine. */
+bool hf_store_has_copies(const struct hf_store *s);
+
 /* How many calls at once make sense (restic's `X.connections`). */
 unsigned hf_store_connections(const struct hf_store *s);
+
+/*
+ * How many threads that read and work on what they read, at least one and at most `max`, keep busy
+ * the processors and the connections. Far away, who works leaves a connection idle, so that there
+ * are more threads than connections.
+ */
+unsigned hf_store_workers(const struct hf_store *s, unsigned max);
 
 void hf_store_free(struct hf_store *s); /* no call may be in flight; NULL is fine */
 HF_AUTOPTR(hf_store)
@@ -217,6 +227,7 @@ struct hf_store {
 	atomic_uint promises; /* enum hf_promise; of a wrapper nobody asks it */
 	bool can_hold;
 	bool is_near;    /* a call costs no round trip to another computer */
+	bool has_copies; /* of metadata, which the first call fetches whole */
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
