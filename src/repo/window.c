@@ -21,11 +21,13 @@ struct window {
 };
 
 struct hf_windows {
-	pthread_mutex_t lock; /* for everything but the bytes of a window that is being loaded */
+	pthread_mutex_t
+		lock; /* for everything but the bytes of a window that is being loaded */
 	pthread_cond_t changed;
 	struct window v[N_WINDOWS];
-	uint64_t now;  /* counts requests */
-	uint64_t size; /* of the next window */
+	const struct window *latest; /* the last one that was set up, or NULL */
+	uint64_t now;                /* counts requests */
+	uint64_t size;               /* of the next window */
 };
 
 struct hf_windows *
@@ -78,11 +80,13 @@ oldest(struct hf_windows *w)
 	return found;
 }
 
-/* What became of the last content tells how large the next one should be. */
+/* What has been used of the last window tells how large the next one should be. */
 static void
-learn(struct hf_windows *w, const struct window *v)
+learn(struct hf_windows *w)
 {
-	if (v->len == 0)
+	const struct window *v = w->latest;
+
+	if (v == NULL || v->len == 0)
 		return;
 	if (v->n_used >= v->len / 2 && w->size < MOST)
 		w->size *= 2;
@@ -91,24 +95,44 @@ learn(struct hf_windows *w, const struct window *v)
 }
 
 /*
- * A window with those bytes in it, or that will be loaded by the caller. Windows begin at multiples
- * of their size, since a walk goes backwards through a pack as often as forwards.
+ * Sets the bounds of a window around those bytes. Windows begin at multiples of their size, since a
+ * walk goes backwards through a pack as often as forwards; but not where others are already.
  */
+static void
+set_bounds(const struct hf_windows *w, struct window *v, const struct hf_id *pack,
+	uint64_t size, uint64_t off, size_t len)
+{
+	uint64_t begin = off - off % w->size, end = begin + w->size;
+
+	end = end > size ? size : end;
+	end = end < off + len ? off + len : end;
+	for (size_t i = 0; i < N_WINDOWS; i++) {
+		const struct window *o = &w->v[i];
+		uint64_t o_end = o->off + o->len;
+
+		if (o == v || o->len == 0 || !hf_id_eq(&o->pack, pack))
+			continue;
+		if (o->off <= off && o_end > begin)
+			begin = o_end < off ? o_end : off;
+		if (o->off > off && o->off < end)
+			end = o->off > off + len ? o->off : off + len;
+	}
+	v->pack = *pack;
+	v->off = begin;
+	v->len = end - begin;
+}
+
+/* A window with those bytes in it, or that will be loaded by the caller; NULL: all are in use. */
 static struct window *
-open_window(struct hf_windows *w, const struct hf_id *pack, uint64_t size, uint64_t off,
-	size_t len)
+open_window(
+	struct hf_windows *w, const struct hf_id *pack, uint64_t size, uint64_t off, size_t len)
 {
 	struct window *v = find(w, pack, off, len);
 
 	if (v == NULL && (v = oldest(w)) != NULL) {
-		uint64_t begin = off - off % w->size, end = begin + w->size;
-
-		learn(w, v);
-		end = end > size ? size : end;
-		end = end < off + len ? off + len : end;
-		v->pack = *pack;
-		v->off = begin;
-		v->len = end - begin;
+		learn(w);
+		w->latest = v;
+		set_bounds(w, v, pack, size, off, len);
 		v->n_used = 0;
 		v->is_loading = true;
 		hf_buf_reset(&v->bytes);

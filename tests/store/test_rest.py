@@ -215,6 +215,27 @@ def what_is_restored_takes_few_requests(tmp):
         tap.eq(len(asked), len(set(asked)), asked)
 
 
+@tap.test
+def trees_are_read_with_their_neighbours(tmp):
+    """Without a copy on this machine, so that 300 folders do not cost 300 requests."""
+    server, _ = world(tmp)
+    holdfast = repos.holdfast()
+    for i in range(300):
+        folder = tmp / f"tree/{i // 20}/{i}"
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(str(i))
+    with server:
+        url = server.url("repo")
+        holdfast(url, "backup", "tree", cwd=tmp)
+        for words in (["ls", "latest"], ["backup", "tree"], ["restore", "latest", "--target", tmp / "out"],
+                      ["check"], ["find", "nothing"]):
+            before = len(server.requests())
+            holdfast(url, *words, "--no-cache", cwd=tmp)
+            asked = server.requests()[before:]
+            tap.ok(len(asked) < 30, f"{words}: {len(asked)} requests")
+    tap.eq(sorted(p.name for p in (tmp / "out/tree").rglob("*")), sorted(p.name for p in (tmp / "tree").rglob("*")))
+
+
 OPENING = [("GET", "/repo/config"), ("GET", "/repo/keys/"), ("GET", "/repo/keys/ID")]
 
 
