@@ -323,12 +323,14 @@ main(int argc, char **argv)
 {
 	struct relay r = {.listener = -1, .counter = {.fd = -1, .skip = 24}};
 
+	long port = argc > 3 ? strtol(argv[3], NULL, 10) : 0;
+
 	if (argc < 4)
 		return 2;
-	r.late = atof(argv[1]) / 2000;
+	r.late = strtod(argv[1], NULL) / 2000;
 	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(argv[2], "tcp") == 0)
-		serve(&r, atoi(argv[3]));
+		serve(&r, (int)port);
 	if (strcmp(argv[2], "http2") != 0)
 		return run(&r, argv + 3);
 	r.counter.fd = open(argv[3], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);

@@ -95,6 +95,7 @@ hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_ski
 		return NULL;
 	s->setup.options.mode =
 		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
+	s->setup.options.only_reads = may_skip && lock == HF_SESSION_SHARED;
 	struct hf_err *e = take_lease(s, &s->setup.options);
 	return may_skip && lock == HF_SESSION_SHARED && e != NULL ? without_lock(cli, e) : e;
 }

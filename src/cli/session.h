@@ -37,7 +37,8 @@ enum hf_session_lock {
 struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 
 /*
- * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`.
+ * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`,
+ * and a shared lock with `may_skip` is that of a command that changes nothing.
  * HF_ENOREPO, HF_EAUTH, HF_ELOCKED lead to exit codes of their own.
  */
 struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,

@@ -224,7 +224,7 @@ validate(struct backup *b)
 
 	for (int i = 0; i < VALIDATE_TRIES && b->lease != NULL; i++) {
 		hf_err_free(e);
-		e = hf_lease_verify(b->lease);
+		e = hf_lease_validate(b->lease);
 		if (e == NULL)
 			e = validate_index(b);
 		if (e == NULL || hf_err_code(e) != HF_EIO)

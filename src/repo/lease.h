@@ -139,6 +139,12 @@ struct hf_lease_options {
 	const char *note;  /* free text, or NULL; copied */
 	double wait_s;     /* how long to try; 0: once */
 	bool claims_early; /* exclusive: shut others out while waiting (--lock-wait-claim) */
+	/*
+	 * Shared: nothing will be changed. Where listings lag, such a holder does not wait to see
+	 * whether somebody excluded him at the same moment: all that this one could do to him is
+	 * to delete what he reads, and then he fails.
+	 */
+	bool only_reads;
 	bool plain_host;
 	bool trusts_hosts;                /* proof P3 */
 	const struct hf_lease_pace *pace; /* NULL: hf_lease_pace */
@@ -179,6 +185,13 @@ const char *hf_lease_holder(const struct hf_lease *lease);
  * could not be found out.
  */
 struct hf_err *hf_lease_verify(struct hf_lease *lease) HF_MUST;
+
+/*
+ * The same for who has just changed something and is about to tell of success. Where listings lag,
+ * it waits first, since a listing proves nothing about the time before. HF_ECANCELED: `stop` of the
+ * options cut that short.
+ */
+struct hf_err *hf_lease_validate(struct hf_lease *lease) HF_MUST;
 
 /* The gate of this lease, for hf_store_set_gate(). Dies with the lease. */
 struct hf_gate *hf_lease_gate(struct hf_lease *lease);

@@ -145,7 +145,7 @@ look_for_others(struct hf_lease *l, const struct hf_id *own, struct sight *s)
 static struct hf_err *
 see_own(struct hf_lease *l, struct sight *s)
 {
-	double waited = 0, limit = 6 * l->pace.settle;
+	double waited = 0, limit = l->o.only_reads ? 0 : 6 * l->pace.settle;
 
 	while (!s->has_first && waited < limit) {
 		lease_pause(l, limit / 20);
@@ -168,7 +168,7 @@ look_again(struct hf_lease *l, struct sight *s)
 	 * entry, though, and a holder that replaces its file just then might slip through one
 	 * reading; so it is read twice (model/list.pml).
 	 */
-	if (!lease_sees_at_once(l))
+	if (!lease_sees_at_once(l) && !l->o.only_reads)
 		lease_pause(l, l->pace.settle);
 	HF_TRY(hf_stop_check(l->stop));
 	HF_TRY(look_for_others(l, &l->file.id, s));

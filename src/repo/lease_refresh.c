@@ -135,6 +135,32 @@ hf_lease_verify(struct hf_lease *l)
 	}
 }
 
+/* Waits without the bell, for which the lease's own thread listens. */
+static struct hf_err *
+wait_for_listings(struct hf_lease *l)
+{
+	int64_t end = lease_boot(l) + hf_ns(l->pace.settle);
+	struct hf_err *e = NULL;
+	struct hf_bell never;
+
+	hf_bell_init(&never);
+	while (e == NULL && !lease_sees_at_once(l) && lease_boot(l) < end) {
+		int64_t part = lease_boot(l) + HF_SECOND / 10;
+
+		l->clocks->wait(l->clocks->arg, &never, part < end ? part : end);
+		e = hf_stop_check(l->o.stop);
+	}
+	hf_bell_clear(&never);
+	return e;
+}
+
+struct hf_err *
+hf_lease_validate(struct hf_lease *l)
+{
+	HF_TRY(wait_for_listings(l));
+	return hf_lease_verify(l);
+}
+
 struct hf_err *
 lease_refresh(struct hf_lease *l)
 {

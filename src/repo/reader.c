@@ -108,8 +108,7 @@ fetch(struct hf_reader *r, const struct hf_name *pack, const struct hf_location 
 
 	hf_buf_reset(&r->sealed);
 	if (pack->is_meta && !hf_store_is_near(store) && !hf_store_has_copies(store) &&
-		hf_index_pack_info(r->ix, at->pack_number, &info) &&
-		info.types == 1 << HF_TREE)
+		hf_index_pack_info(r->ix, at->pack_number, &info) && info.types == 1 << HF_TREE)
 		return hf_windows_get(hf_repo_windows(r->repo), store, pack, info.size,
 			at->offset, at->length, &r->sealed);
 	return hf_store_get(store, pack, at->offset, at->length, &r->sealed);

@@ -22,7 +22,7 @@ struct hf_repo {
 	struct hf_store *store; /* owned */
 	struct hf_repo_options options;
 	struct hf_windows *windows; /* owned */
-	char *key_hint; /* owned; options.key_hint points to it */
+	char *key_hint;             /* owned; options.key_hint points to it */
 	struct hf_key key;
 	struct hf_id key_id;
 	struct hf_config config;

@@ -245,7 +245,7 @@ validate(struct backup *b)
 	hf_autofree struct hf_id *ids = NULL;
 	size_t n;
 
-	HF_TRY(hf_lease_verify(b->claim->lease));
+	HF_TRY(hf_lease_validate(b->claim->lease));
 	HF_TRY(hf_repo_list(b->a->repo, HF_INDEX, &ids, NULL, &n));
 	if (hf_index_lost(b->ix, ids, n) > 0)
 		return hf_err(HF_ELOST, "index files were removed");

@@ -26,11 +26,13 @@ static const struct hf_name other = {HF_INDEX, {{0xef}}};
 
 /* ---- tools ---- */
 
+/* stuck_s 0: longer than anything here takes */
 static struct hf_err *
 open_command(const char *command, double stuck_s, struct hf_store **out)
 {
 	struct hf_option option = {"sftp.command", command};
-	struct hf_open o = {.options = &option, .n_options = 1, .stuck_s = stuck_s};
+	struct hf_open o = {
+		.options = &option, .n_options = 1, .stuck_s = stuck_s > 0 ? stuck_s : 60};
 	hf_autofree char *place = NULL;
 
 	if (access(SERVER, X_OK) != 0)

@@ -472,6 +472,70 @@ await(struct hf_lease *l, enum hf_lease_state state)
 	CHECK_STR(hf_lease_state_text(hf_lease_state(l)), hf_lease_state_text(state));
 }
 
+/* ---- stores whose listings lag, as the one here: it promises nothing ---- */
+
+/* The time of this thread's pauses, which pass at once. */
+static _Thread_local bool is_paused;
+static atomic_int_fast64_t paused;
+
+static int64_t
+ahead_boot(void *arg)
+{
+	return hf_clocks_kernel.boot(arg) + atomic_load(&paused);
+}
+
+static void
+ahead_wait(void *arg, struct hf_bell *bell, int64_t until)
+{
+	int64_t now = ahead_boot(arg);
+
+	if (!is_paused)
+		hf_clocks_kernel.wait(arg, bell, until - atomic_load(&paused));
+	else if (until > now)
+		atomic_fetch_add(&paused, until - now);
+}
+
+/* The seconds of pauses until there is a lease, and then until it is validated. */
+static void
+count_pauses(struct hf_repo *repo, enum hf_lock_mode mode, bool only_reads, double *to_get,
+	double *to_validate)
+{
+	struct hf_clocks clocks = hf_clocks_kernel;
+	struct hf_lease_options o = {
+		.mode = mode, .role = "test", .only_reads = only_reads, .clocks = &clocks};
+	struct hf_lease *l;
+
+	clocks.boot = ahead_boot;
+	clocks.wait = ahead_wait;
+	is_paused = true;
+	atomic_store(&paused, 0);
+	REQUIRE_OK(hf_lease_acquire(repo, &o, &l));
+	*to_get = (double)atomic_load(&paused) / 1e9;
+	CHECK_OK(hf_lease_validate(l));
+	*to_validate = (double)atomic_load(&paused) / 1e9 - *to_get;
+	is_paused = false;
+	CHECK_OK(hf_lease_release(l));
+}
+
+TEST(who_only_reads_does_not_wait_for_listings)
+{
+	struct gate *g;
+	hf_autoptr(hf_repo) repo = make_repo(&g);
+	double to_get, to_validate, settle = hf_lease_pace.settle;
+
+	count_pauses(repo, HF_LOCK_SHARED, true, &to_get, &to_validate);
+	CHECK(to_get == 0);
+	count_pauses(repo, HF_LOCK_SHARED, false, &to_get, &to_validate);
+	CHECK(to_get > 0.99 * settle);
+	CHECK(to_validate > 0.99 * settle);
+	count_pauses(repo, HF_LOCK_EXCLUSIVE, false, &to_get, &to_validate);
+	CHECK(to_get > 0.99 * settle);
+	atomic_fetch_or(&g->store.promises, HF_LISTS_AT_ONCE);
+	count_pauses(repo, HF_LOCK_EXCLUSIVE, false, &to_get, &to_validate);
+	CHECK(to_get == 0);
+	CHECK(to_validate == 0);
+}
+
 TEST(refresh_replaces_the_file)
 {
 	struct gate *g;
