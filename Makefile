@@ -11,7 +11,7 @@
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
 #   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
 #   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
-#   make torture    those with faults, with more of them; make scale: those with a million files
+#   make torture    those with faults and damage, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make cache      those about the cache, in their long form
 #   make cache-stress S=3600  many processes on one cache for so long; SEED=1: with these choices
@@ -67,7 +67,7 @@ sim: all
 	@$(BUILD)/tests/sim/sim --schedules $(N) --seed $(SEED)
 
 torture: all peers
-	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
+	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture damage
 
 locks: all peers
 	@LOCKS=long STORY=$(STORY) tools/run-tests -C $(BUILD) --scale 10 locks
