@@ -10,6 +10,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_check,
 	&hf_cmd_dump,
 	&hf_cmd_find,
+	&hf_cmd_forget,
 	&hf_cmd_help,
 	&hf_cmd_init,
 	&hf_cmd_list,
