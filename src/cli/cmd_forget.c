@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* forget: removes snapshots by a policy, or those that are named. */
-#include <errno.h>
-
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/progress.h"
-#include "cli/session.h"
+#include "cli/prune_run.h"
 #include "cli/snaplist.h"
 #include "engine/forget.h"
+#include "engine/mark.h"
 #include "repo/remove.h"
 
 struct forget_options {
@@ -14,8 +14,9 @@ struct forget_options {
 	char *within[HF_KEEP_KINDS];
 	struct hf_strings keep_tags;
 	struct hf_filter_opts filter;
-	bool may_remove_all, is_compact, is_dry_run;
+	bool may_remove_all, is_compact, is_dry_run, prunes;
 	char *group_by;
+	struct hf_prune_opts prune;
 };
 
 #define T struct forget_options
@@ -59,6 +60,9 @@ static const struct hf_opt options[] = {
 			"all into one group"},
 	{"dry-run", 'n', HF_OPT_FLAG(T, is_dry_run),
 		.help = "do not delete anything, just print what would be done"},
+	{"prune", 0, HF_OPT_FLAG(T, prunes),
+		.help = "run the command prune if snapshots have been removed"},
+	HF_OPT_PRUNE(T, prune),
 };
 #undef COUNT
 #undef WITHIN
@@ -92,6 +96,7 @@ struct forget {
 	struct hf_cli *cli;
 	const struct forget_options *o;
 	struct hf_keep_policy policy;
+	struct hf_prune_options prune;
 	struct hf_time now;
 	struct hf_id *ids; /* of the snapshots to remove */
 	size_t n_ids, n_failed;
@@ -424,6 +429,65 @@ remove_snapshots(struct forget *f, struct hf_session *s)
 	return NULL;
 }
 
+/*
+ * The policy needs the repository for itself, so that what it has counted is what there is; prune
+ * does not, until the end.
+ */
+static struct hf_err *
+prune(struct forget *f, struct hf_session *s)
+{
+	struct hf_err *e;
+
+	f->prune.is_dry_run = f->o->is_dry_run;
+	f->prune.ignored = f->ids;
+	f->prune.n_ignored = f->n_ids;
+	hf_say(f->cli->out, HF_SAY_NORMAL, "%zu snapshots %s", f->n_ids,
+		f->o->is_dry_run ? "would be removed, running prune dry run"
+				 : "have been removed, running prune");
+	if (f->o->is_dry_run)
+		return hf_prune_run(s, &f->prune);
+	e = hf_session_relock(s, HF_SESSION_SHARED);
+	return e != NULL
+		       ? hf_err_in(e, "the snapshots have been removed, but nothing was pruned")
+		       : hf_prune_run(s, &f->prune);
+}
+
+/* Snapshots that a dry run has chosen come last; returns how many there are before them. */
+static size_t
+split(struct forget *f, const struct hf_snapshots *all, const struct hf_snapshot **v)
+{
+	size_t n = 0, end = all->len;
+
+	for (size_t i = 0; i < all->len; i++) {
+		bool goes = hf_id_search(f->ids, f->n_ids, &all->v[i]->id) < f->n_ids;
+
+		v[goes ? --end : n++] = all->v[i];
+	}
+	return n;
+}
+
+/* What only the snapshots that would go need: to people, as it takes a walk through all trees. */
+static struct hf_err *
+say_freed(struct forget *f, struct hf_session *s)
+{
+	static const struct hf_snapshot_filter any;
+	hf_auto(hf_snapshots) all = {0};
+	uint64_t blobs, bytes;
+
+	if (f->cli->is_restic || f->n_ids == 0 || !hf_out_says(f->cli->out, HF_SAY_NORMAL))
+		return NULL;
+	HF_TRY(hf_snapshots_load(s->repo, &any, NULL, NULL, &all));
+	HF_TRY(hf_session_load_index(s));
+	hf_autofree const struct hf_snapshot **v = hf_alloc_(all.len + 1, sizeof *v);
+	size_t n = split(f, &all, v);
+	HF_TRY(hf_mark_unique(
+		s->repo, s->index, v, n, v + n, all.len - n, &f->cli->stop, &blobs, &bytes));
+	hf_say(f->cli->out, HF_SAY_NORMAL,
+		"Only they need %llu blobs / %s, which `%s prune` frees",
+		(unsigned long long)blobs, hf_format_bytes(bytes).s, f->cli->program);
+	return NULL;
+}
+
 static struct hf_err *
 forget(struct forget *f, const struct hf_args *args)
 {
@@ -442,8 +506,18 @@ forget(struct forget *f, const struct hf_args *args)
 	HF_TRY(remove_snapshots(f, &session));
 	if (f->cli->global.is_json && f->n_groups > 0)
 		hf_out_json(f->cli->out, &f->json);
-	if (f->n_failed > 0)
+	if (f->n_failed > 0) {
 		f->cli->warning = "failed to remove one or more snapshots";
+		return NULL;
+	}
+	if (f->o->prunes && f->n_ids > 0)
+		return prune(f, &session);
+	if (!is_dry)
+		return NULL;
+	hf_autoptr(hf_err) e = say_freed(f, &session);
+	if (e != NULL && hf_err_code(e) != HF_ECANCELED)
+		hf_say_err(f->cli->out, "Warning: what would be freed is not known: %s",
+			hf_err_text(e));
 	return NULL;
 }
 
@@ -456,6 +530,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		.json = HF_BUF_SPOOL(SIZE_MAX / 2)};
 
 	HF_TRY(read_policy(&f));
+	HF_TRY(hf_prune_opts_read(cli, &f.o->prune, &f.prune));
 	if (cli->global.no_lock && !f.o->is_dry_run)
 		return hf_err(HF_EINVAL, "--no-lock is only applicable in combination with "
 					 "--dry-run for forget command");
