@@ -19,6 +19,8 @@ extern const struct hf_command hf_cmd_lock_hold;
 extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
 extern const struct hf_command hf_cmd_prune;
+extern const struct hf_command hf_cmd_rebuild_index;
+extern const struct hf_command hf_cmd_repair_index;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_snapshots;
 extern const struct hf_command hf_cmd_unlock;
