@@ -192,15 +192,6 @@ delete_files(struct prune *p, enum hf_prune_phase phase, enum hf_kind kind,
 	return hf_repo_remove(p->repo, &how, ids, n);
 }
 
-/* B2. With an index file that stays by accident, no pack may go. */
-static struct hf_err *
-delete_index(struct prune *p)
-{
-	return hf_err_in(
-		delete_files(p, HF_PRUNE_DELETE_INDEX, HF_INDEX, p->obsolete, p->n_obsolete),
-		"no pack was deleted");
-}
-
 static bool
 is_dropped(struct prune *p, size_t number, const struct hf_blob *blob,
 	const struct hf_location *at)
@@ -219,7 +210,7 @@ static struct hf_err *
 put_back(struct prune *p, struct hf_err *e)
 {
 	if (hf_err_code(e) != HF_ELOST || p->events->regain == NULL)
-		return e;
+		return hf_err_in(e, "no pack was deleted");
 	hf_autoptr(hf_err) failed = p->events->regain(p->events->arg, &p->lease);
 	if (failed == NULL)
 		failed = write_index(p, is_dropped);
@@ -233,12 +224,16 @@ put_back(struct prune *p, struct hf_err *e)
 	return hf_err(HF_ELOST, "%s\nno pack was deleted; run prune again", hf_err_text(lost));
 }
 
-/* B2, and whether the lock was there until its end: only then nobody can rely on the packs. */
+/*
+ * B2, and whether the lock was there until its end: only then nobody can rely on the packs. With an
+ * index file that stays by accident, no pack may go.
+ */
 static struct hf_err *
 replace_index(struct prune *p)
 {
 	HF_TRY(verify_lease(p));
-	struct hf_err *e = delete_index(p);
+	struct hf_err *e =
+		delete_files(p, HF_PRUNE_DELETE_INDEX, HF_INDEX, p->obsolete, p->n_obsolete);
 
 	if (e == NULL)
 		e = verify_lease(p);
