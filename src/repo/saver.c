@@ -451,10 +451,9 @@ toss(struct hf_sealer *z)
 
 /* Appends to one of the open packs; hands on the pack when that makes it full. */
 static struct hf_err *
-append(struct hf_sealer *z, const struct hf_pack_entry *e)
+append(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes sealed)
 {
 	struct hf_saver *s = z->saver;
-	struct hf_bytes sealed = {z->sealed.p, e->length};
 	struct slot *slot = &s->slots[e->blob.type][toss(z) % OPEN_PACKS];
 	struct builder *full = NULL;
 
@@ -478,35 +477,68 @@ append(struct hf_sealer *z, const struct hf_pack_entry *e)
 	return full != NULL ? queue_pack(s, full) : NULL;
 }
 
+static void
+count(struct hf_saver *s, const struct hf_pack_entry *e)
+{
+	uint64_t cost = e->length + hf_pack_entry_len(e);
+	enum hf_blob_type type = e->blob.type;
+
+	atomic_fetch_add_explicit(&s->blobs[type], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->bytes[type], hf_entry_size(e), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->packed[type], cost, memory_order_relaxed);
+}
+
+/* The blob of which `e` has the name, and gets the rest. */
+static struct hf_err *
+save(struct hf_sealer *z, struct hf_pack_entry *e, struct hf_bytes plain)
+{
+	struct hf_saver *s = z->saver;
+	struct hf_bytes payload;
+
+	if (plain.len > UINT32_MAX - (1 << 24))
+		return hf_err(HF_EFATAL, "a %s of %zu bytes is more than a repository can hold",
+			hf_blob_type_text(e->blob.type), plain.len);
+	HF_TRY(compress(z, e->blob.type, plain, &payload, &e->raw_length));
+	e->length = (uint32_t)payload.len + HF_SEAL_OVERHEAD;
+	hf_aead_seal(z->aead, payload, z->sealed.p);
+	if (!hf_repo_opts(s->repo)->no_extra_verify)
+		HF_TRY(verify(z, e, plain));
+	HF_TRY(append(z, e, (struct hf_bytes){z->sealed.p, e->length}));
+	count(s, e);
+	return NULL;
+}
+
 struct hf_err *
 hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
 	struct hf_id *id, uint64_t *stored)
 {
-	struct hf_saver *s = z->saver;
 	struct hf_pack_entry e = {.blob = {.id = hf_sha256(plain), .type = type}};
-	struct hf_bytes payload;
 
 	*id = e.blob.id;
 	if (stored != NULL)
 		*stored = 0;
-	if (hf_index_claim(s->ix, &e.blob) != HF_CLAIM_NEW)
+	if (hf_index_claim(z->saver->ix, &e.blob) != HF_CLAIM_NEW)
 		return NULL;
-	if (plain.len > UINT32_MAX - (1 << 24))
-		return hf_err(HF_EFATAL, "a %s of %zu bytes is more than a repository can hold",
-			hf_blob_type_text(type), plain.len);
-	HF_TRY(compress(z, type, plain, &payload, &e.raw_length));
-	e.length = (uint32_t)payload.len + HF_SEAL_OVERHEAD;
-	hf_aead_seal(z->aead, payload, z->sealed.p);
-	if (!hf_repo_opts(s->repo)->no_extra_verify)
-		HF_TRY(verify(z, &e, plain));
-	HF_TRY(append(z, &e));
-	uint64_t cost = e.length + hf_pack_entry_len(&e);
-	atomic_fetch_add_explicit(&s->blobs[type], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->bytes[type], plain.len, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->packed[type], cost, memory_order_relaxed);
+	HF_TRY(save(z, &e, plain));
 	if (stored != NULL)
-		*stored = cost;
+		*stored = e.length + hf_pack_entry_len(&e);
 	return NULL;
+}
+
+struct hf_err *
+hf_sealer_move(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes sealed)
+{
+	HF_TRY(append(z, e, sealed));
+	count(z->saver, e);
+	return NULL;
+}
+
+struct hf_err *
+hf_sealer_remake(struct hf_sealer *z, const struct hf_blob *blob, struct hf_bytes plain)
+{
+	struct hf_pack_entry e = {.blob = *blob};
+
+	return save(z, &e, plain);
 }
 
 /* Appends the blobs of `b` to `to`. */
