@@ -176,24 +176,6 @@ parse_time(const char *text, struct hf_time *out)
 	return NULL;
 }
 
-static void
-split_tags(const struct hf_strings *given, struct hf_strings *out)
-{
-	for (size_t i = 0; i < given->len; i++) {
-		for (const char *s = given->v[i];;) {
-			size_t len = strcspn(s, ",");
-			struct hf_str tag = hf_text_trim((struct hf_str){s, len});
-			hf_autofree char *copy = hf_str_dup(tag);
-
-			if (tag.len > 0)
-				hf_strings_add(out, copy);
-			if (s[len] == '\0')
-				break;
-			s += len + 1;
-		}
-	}
-}
-
 /* Splits "NAME:HEADER" in place. */
 static struct hf_err *
 collect_tags(struct backup *b)
@@ -239,7 +221,7 @@ collect(struct backup *b)
 	b->host = o->host != NULL && *o->host != '\0' ? hf_str_dup(hf_str(o->host))
 						      : hf_host_name();
 	b->user = hf_user_name(getuid());
-	split_tags(&o->tags, &b->tags);
+	hf_tags_split(&o->tags, &b->tags);
 	if (o->use_fs_snapshot || o->exclude_cloud_files)
 		hf_say_err(b->cli->out, "Warning: --use-fs-snapshot and --exclude-cloud-files "
 					"have no effect on Linux");

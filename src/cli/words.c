@@ -16,3 +16,20 @@ hf_text_read(const char *path, struct hf_buf *out)
 	hf_text_decode(hf_buf_bytes(&raw), out);
 	return hf_buf_ok(out);
 }
+
+void
+hf_tags_split(const struct hf_strings *lists, struct hf_strings *out)
+{
+	for (size_t i = 0; i < lists->len; i++) {
+		for (const char *s = lists->v[i];;) {
+			size_t len = strcspn(s, ",");
+			struct hf_str tag = hf_text_trim((struct hf_str){s, len});
+
+			if (tag.len > 0)
+				hf_strings_add_str(out, tag);
+			if (s[len] == '\0')
+				break;
+			s += len + 1;
+		}
+	}
+}

@@ -3,10 +3,14 @@
 #ifndef HF_CLI_WORDS_H
 #define HF_CLI_WORDS_H
 
+#include "base/strings.h"
 #include "base/text.h"
 #include "base/words.h"
 
 /* Reads a text file and decodes it; at most `max` bytes. HF_ENOTFOUND: "PATH does not exist". */
 struct hf_err *hf_text_read(const char *path, struct hf_buf *out) HF_MUST;
+
+/* Adds the tags of lists such as "a, b" to `out`, without blanks around them and empty ones. */
+void hf_tags_split(const struct hf_strings *lists, struct hf_strings *out);
 
 #endif

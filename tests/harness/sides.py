@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Commands that change a repository: each of two programs on a copy of its own, then compared.
+
+	sides = Sides(tmp, base)            # restic and holdfast
+	sides.same("tag", "--add", "x")     # texts, exit codes and what is in the repository then
+"""
+
+import json
+import re
+import shutil
+
+import repos
+import tap
+
+MASKS = [(r"\b[0-9a-f]{64}\b", "<id>"), (r"\b[0-9a-f]{8}\b", "<short>"), (r"\[\d+:\d\d\]", "[time]"),
+         (r"restic-migrate-[^/ ]*", "restic-migrate-0")]
+
+
+def masked(text):
+    for pattern, word in MASKS:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def paragraphs(text):
+    """Restic takes snapshots in the order in which they arrive: order says nothing."""
+    return sorted(p.strip("\n") for p in masked(text).split("\n\n"))
+
+
+class Sides:
+    """`base` is a repository that stays as it is."""
+
+    def __init__(self, tmp, base):
+        self.tmp, self.base = tmp, base
+        self.programs = repos.restic("restic-new"), repos.holdfast()
+        self.repos = [tmp / f"side-{p.name}" for p in self.programs]
+
+    def reset(self):
+        for r in self.repos:
+            shutil.rmtree(r, ignore_errors=True)
+            shutil.copytree(self.base, r)
+
+    def state(self, repo):
+        """What snapshots say, without what differs between any two runs."""
+        found = []
+        for s in self.programs[0].snapshots(repo):
+            for k in "id", "short_id":
+                s.pop(k, None)
+            found.append(json.dumps(s, sort_keys=True))
+        return sorted(found)
+
+    def both(self, *argv, **kw):
+        """Runs the command on both sides as they are; returns the two results."""
+        return [p(r, *argv, check=None, **kw) for p, r in zip(self.programs, self.repos)]
+
+    def agree(self, argv, results, is_ordered=False):
+        a, b = results
+        what = " ".join(map(str, argv))
+        tap.eq(b.returncode, a.returncode, f"{what}: exit code; {a.stderr} {b.stderr}")
+        cut = masked if is_ordered else paragraphs
+        tap.eq(cut(b.stdout), cut(a.stdout), f"{what}: stdout")
+        tap.eq(masked(b.stderr), masked(a.stderr), f"{what}: stderr")
+
+    def same(self, *argv, keeps=False, state=None, is_ordered=False, **kw):
+        """As the module says; `keeps` goes on from where the last call left both repositories.
+        `state` replaces what is compared of a repository. Returns holdfast's result."""
+        if not keeps:
+            self.reset()
+        results = self.both(*argv, **kw)
+        self.agree(argv, results, is_ordered)
+        x, y = ((state or self.state)(r) for r in self.repos)
+        tap.eq(y, x, f"{' '.join(map(str, argv))}: the repository afterwards")
+        tap.eq(repos.locks(self.repos[1]), [], "locks")
+        return results[1]
