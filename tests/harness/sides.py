@@ -33,7 +33,8 @@ class Sides:
     def __init__(self, tmp, base):
         self.tmp, self.base = tmp, base
         self.programs = repos.restic("restic-new"), repos.holdfast()
-        self.repos = [tmp / f"side-{p.name}" for p in self.programs]
+        top = repos.memory(tmp)
+        self.repos = [top / f"side-{p.name}" for p in self.programs]
 
     def reset(self):
         for r in self.repos:

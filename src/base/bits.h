@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A set of numbers below a limit. Adding and asking are atomic; the rest belongs to one thread. */
+#ifndef HF_BASE_BITS_H
+#define HF_BASE_BITS_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+
+struct hf_bits {
+	atomic_uint_fast64_t *v;
+	size_t n;
+};
+
+static inline void
+hf_bits_init(struct hf_bits *b, size_t n)
+{
+	b->n = n;
+	b->v = hf_alloc_(n / 64 + 1, sizeof *b->v);
+}
+
+static inline void
+hf_bits_clear(struct hf_bits *b)
+{
+	free(b->v);
+	*b = (struct hf_bits){0};
+}
+
+static inline bool
+hf_bits_has(const struct hf_bits *b, size_t i)
+{
+	return atomic_load_explicit(&b->v[i / 64], memory_order_relaxed) >> i % 64 & 1;
+}
+
+/* True: it was not in the set before. */
+static inline bool
+hf_bits_add(struct hf_bits *b, size_t i)
+{
+	uint64_t bit = UINT64_C(1) << i % 64;
+
+	if (hf_bits_has(b, i))
+		return false;
+	return (atomic_fetch_or_explicit(&b->v[i / 64], bit, memory_order_relaxed) & bit) == 0;
+}
+
+#endif
