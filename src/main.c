@@ -18,6 +18,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_locks,
 	&hf_cmd_ls,
 	&hf_cmd_restore,
+	&hf_cmd_rewrite,
 	&hf_cmd_snapshots,
 	&hf_cmd_tag,
 	&hf_cmd_unlock,

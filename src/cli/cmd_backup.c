@@ -5,7 +5,6 @@
 
 #include "base/host.h"
 #include "base/path.h"
-#include "base/when.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/patterns.h"
@@ -164,18 +163,6 @@ check_options(const struct backup *b)
 	return NULL;
 }
 
-/* "2006-01-02 15:04:05", local. */
-static struct hf_err *
-parse_time(const char *text, struct hf_time *out)
-{
-	if (!hf_when_parse("Y-m-d H:M:S", hf_str(text), out))
-		return hf_err(HF_EINVAL,
-			"error in time option: \"%s\" is no time of the form \"2006-01-02 "
-			"15:04:05\"",
-			text);
-	return NULL;
-}
-
 /* Splits "NAME:HEADER" in place. */
 static struct hf_err *
 collect_tags(struct backup *b)
@@ -216,7 +203,7 @@ collect(struct backup *b)
 	b->now = hf_time_now();
 	b->time = b->now;
 	if (o->time != NULL && *o->time != '\0')
-		HF_TRY(parse_time(o->time, &b->time));
+		HF_TRY(hf_time_option(o->time, &b->time));
 	b->cwd = hf_env_cwd();
 	b->host = o->host != NULL && *o->host != '\0' ? hf_str_dup(hf_str(o->host))
 						      : hf_host_name();

@@ -81,15 +81,6 @@ find_copy(const struct copy *c, const struct hf_snapshot *s)
 	return NULL;
 }
 
-static void
-say_snapshot(struct copy *c, enum hf_say level, const struct hf_snapshot *s)
-{
-	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
-
-	hf_snapshot_sentence(&text, s);
-	hf_say(c->cli->out, level, "\n%.*s", (int)text.len, (const char *)text.p);
-}
-
 /* The next snapshot that is not there; NULL: no more. */
 static struct hf_snapshot *
 next_snapshot(struct copy *c)
@@ -100,7 +91,7 @@ next_snapshot(struct copy *c)
 
 		if (t == NULL)
 			return s;
-		say_snapshot(c, HF_SAY_VERBOSE, s);
+		hf_snapshot_say(c->cli->out, HF_SAY_VERBOSE, s);
 		hf_say(c->cli->out, HF_SAY_VERBOSE,
 			"skipping source snapshot %.8s, was already copied to snapshot %.8s",
 			hf_id_hex(&s->id).s, hf_id_hex(&t->id).s);
@@ -117,7 +108,7 @@ copy_tree(struct copy *c, struct hf_copy *engine, const struct hf_snapshot *s, u
 	struct hf_copy_found found;
 	struct hf_bar bar;
 
-	say_snapshot(c, HF_SAY_NORMAL, s);
+	hf_snapshot_say(c->cli->out, HF_SAY_NORMAL, s);
 	hf_say(c->cli->out, HF_SAY_NORMAL, "  copy started, this may take a while...");
 	if (!s->has_tree)
 		return hf_err(HF_ECORRUPT, "snapshot %.8s has no tree", hf_id_hex(&s->id).s);

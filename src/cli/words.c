@@ -2,6 +2,7 @@
 #include "cli/words.h"
 
 #include "base/io.h"
+#include "base/when.h"
 
 struct hf_err *
 hf_text_read(const char *path, struct hf_buf *out)
@@ -32,4 +33,15 @@ hf_tags_split(const struct hf_strings *lists, struct hf_strings *out)
 			s += len + 1;
 		}
 	}
+}
+
+struct hf_err *
+hf_time_option(const char *text, struct hf_time *out)
+{
+	if (!hf_when_parse("Y-m-d H:M:S", hf_str(text), out))
+		return hf_err(HF_EINVAL,
+			"error in time option: \"%s\" is no time of the form \"2006-01-02 "
+			"15:04:05\"",
+			text);
+	return NULL;
 }

@@ -33,7 +33,7 @@ class Copies(Sides):
         return super().both("copy", "--from-repo", self.base, *argv, env={**FROM, **kw.pop("env", {})}, **kw)
 
     def state(self, repo):
-        return super().state(repo), sorted(self.programs[0].blobs(repo))
+        return super().state(repo), sorted(self.programs[1].blobs(repo))
 
 
 def change(d, seed):

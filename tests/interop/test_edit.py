@@ -3,10 +3,11 @@
 print the same and leave the same behind, down to the ids of trees.
 """
 
-import itertools
+import hashlib
 import json
 import os
 
+import handmade
 import repos
 import tap
 import tree
@@ -61,6 +62,81 @@ def tag(tmp):
     tap.eq({x["old_snapshot_id"] for x in lines[:-1]}, before)
     tap.eq({x["new_snapshot_id"] for x in lines[:-1]}, {x["id"] for x in s.programs[0].snapshots(s.repos[1])})
     s.programs[0](s.repos[1], "check")
+
+
+@tap.test
+def rewrite(tmp):
+    s = Sides(tmp, repository(tmp))
+    lists = {"list": "*.c\n# no\nz/*\n", "none": "# nothing\n", "folded": "*.H\n"}
+    for name, text in lists.items():
+        (tmp / name).write_text(text)
+    top = str(tmp / "data")
+    for argv in (
+            [], ["--forget"], ["-n"], ["--exclude", "a", "--include", "b"],
+            ["--exclude", "nothing"], ["--exclude", "a"], ["--exclude", "a", "--forget"], ["--exclude", "a", "-n"],
+            ["--exclude", "a", "--forget", "-n"], ["-e", "*.c", "-e", "z/*"], ["-e", "*.c", "-e", "!one.c"],
+            ["-e", "/a/b"], ["-e", f"{top}/a"], ["-e", "/**"], ["-e", "c/deep"], ["-e", "deep"], ["-e", "<*"],
+            ["-e", "new\nline"], ["-e", "*\u00e4*"], ["-e", "\\xff"], ["--iexclude", "*.C"], ["--exclude-file", tmp / "list"],
+            ["--exclude-file", tmp / "none"], ["--iexclude-file", tmp / "folded"], ["-e", ""],
+            ["--include", "*.c"], ["--include", "/a/b"], ["--include", "a/b/c"], ["--include", f"{top}/z/*"],
+            ["--include", "empty"], ["--include", "nothing"], ["--include", "/a/**"], ["--include", "*"],
+            ["--iinclude", "*.C", "--forget"], ["--include-file", tmp / "list"], ["--iinclude-file", tmp / "folded"],
+            ["--include", "c", "-n"], ["-s"], ["-s", "-n"], ["-s", "--forget"], ["-s", "-e", "a"],
+            ["--new-host", "other"], ["--new-host", "h1"], ["--new-time", "2001-02-03 04:05:06"],
+            ["--new-host", "other", "--new-time", "2001-02-03 04:05:06", "-n", "--forget"], ["--new-host", ""],
+            ["--new-host", "x", "--new-time", "2001-07-03 04:05:06", "-e", "a", "--forget"],
+            ["-e", "a", "--host", "h1"], ["-e", "a", "latest"], ["-e", "a", "0000000"], ["-e", "a", "--tag", "t1", "--tag", "none"],
+            ["-e", "a", "--json"], ["-e", "a", "-q"], ["-e", "a", "-v"]):
+        s.same("rewrite", *argv, env={"TZ": "Europe/Berlin"})
+    for argv in ["-e", "["], ["--include", "a", "--include", "[a-"], ["--new-time", "yesterday"]:
+        # Restic says so of the first snapshot, we before we look at any.
+        s.reset()
+        before = repos.files(s.repos[1], "snapshots")
+        tap.eq([r.returncode for r in s.both("rewrite", *argv)], [1, 1], argv)
+        tap.eq(repos.files(s.repos[1], "snapshots"), before)
+    # Again: those with the tag are left alone only if nothing changes any more.
+    s.same("rewrite", "-e", "a")
+    s.same("rewrite", "-e", "a", keeps=True)
+    s.same("rewrite", "--include", "z", "--forget", keeps=True)
+    for p in s.programs:
+        p(s.repos[1], "check", "--read-data")
+    # What is said of files, of one snapshot, so that the order is known.
+    for argv in (["-e", "*.c"], ["-e", "a", "-e", "z"], ["--include", "*.c"], ["--include", "empty"], ["-e", "\\xff"]):
+        s.same("rewrite", "-vv", "--host", "h2", *argv, is_ordered=True)
+
+
+@tap.test
+def rewrite_keeps_what_it_may(tmp):
+    """Trees of a nasty source: the same ids as restic's, and what restic restores is the rest."""
+    d = tmp / "nasty"
+    tree.make(d, parts=["names", "hardlinks", "specials", "xattrs", "modes", "times"])
+    base = repos.quick(repos.memory(tmp) / "base")
+    s = Sides(tmp, base)
+    s.programs[1](base, "backup", "-q", ".", cwd=d)
+    for argv in ["-s"], ["-e", "a*"], ["--include", "*e*"], ["-e", "*[0-9]"]:
+        s.same("rewrite", *argv)
+    s.programs[0](s.repos[1], "check", "--read-data")
+
+
+@tap.test
+def rewrite_loses_nothing_that_it_does_not_know(tmp):
+    """A tree with a field of somebody else's is refused, as is one that is not in restic's form."""
+    good = b'{"nodes":[{"name":"f","type":"file","mtime":"2026-01-02T03:04:05Z","atime":"2026-01-02T03:04:05Z",' \
+           b'"ctime":"2026-01-02T03:04:05Z","uid":0,"gid":0,"content":[]}]}\n'
+    for change, code in ((lambda t: t, 0), (lambda t: t.replace(b'"uid"', b'"label":"x","uid"'), 1),
+                         (lambda t: t.replace(b'"content"', b'"size":0,"content"'), 1), (lambda t: t.replace(b":[{", b": [{"), 1),
+                         (lambda t: t.rstrip(), 1), (lambda t: t.replace(b'"uid":0', b'"uid":0.5'), 1)):
+        base = repos.quick(repos.memory(tmp) / "base")
+        h = handmade.Repo(base, repos.PASSWORD)
+        h.add_blob("tree", change(good))
+        h.save("snapshots", {"time": "2026-01-02T03:04:05Z", "tree": hashlib.sha256(change(good)).hexdigest(), "paths": ["/x"], "hostname": "h"})
+        s = Sides(tmp, base)
+        s.reset()
+        r = s.both("rewrite", "-e", "other", "-s")
+        tap.eq([x.returncode for x in r], [code] * 2, change(good))
+        if code and b"0.5" not in change(good):
+            s.agree(["rewrite", change(good)], r)
+        tap.eq(len(repos.files(s.repos[1], "snapshots")), 1 + (not code))
 
 
 tap.main()
