@@ -58,22 +58,22 @@ class Sides:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             return list(pool.map(lambda p, r: p(r, *argv, check=None, **kw), self.programs, self.repos))
 
-    def agree(self, argv, results, is_ordered=False):
+    def agree(self, argv, results, is_ordered=False, cut=None):
         a, b = results
         what = " ".join(map(str, argv))
         tap.eq(b.returncode, a.returncode, f"{what}: exit code; {a.stderr} {b.stderr}")
-        cut = masked if is_ordered else paragraphs
+        cut = cut or (masked if is_ordered else paragraphs)
         tap.eq(cut(b.stdout), cut(a.stdout), f"{what}: stdout")
         tap.eq(masked(b.stderr), masked(a.stderr), f"{what}: stderr")
 
-    def same(self, *argv, keeps=False, state=None, is_ordered=False, **kw):
+    def same(self, *argv, keeps=False, is_ordered=False, cut=None, **kw):
         """As the module says; `keeps` goes on from where the last call left both repositories.
-        `state` replaces what is compared of a repository. Returns holdfast's result."""
+        `cut` makes of standard output what is compared. Returns holdfast's result."""
         if not keeps:
             self.reset()
         results = self.both(*argv, **kw)
-        self.agree(argv, results, is_ordered)
-        x, y = ((state or self.state)(r) for r in self.repos)
+        self.agree(argv, results, is_ordered, cut)
+        x, y = map(self.state, self.repos)
         tap.eq(y, x, f"{' '.join(map(str, argv))}: the repository afterwards")
         tap.eq(repos.locks(self.repos[1]), [], "locks")
         return results[1]

@@ -6,12 +6,14 @@ print the same and leave the same behind, down to the ids of trees.
 import hashlib
 import json
 import os
+import re
+import shutil
 
 import handmade
 import repos
 import tap
 import tree
-from sides import Sides
+from sides import Sides, paragraphs
 
 
 def source(top):
@@ -137,6 +139,91 @@ def rewrite_loses_nothing_that_it_does_not_know(tmp):
         if code and b"0.5" not in change(good):
             s.agree(["rewrite", change(good)], r)
         tap.eq(len(repos.files(s.repos[1], "snapshots")), 1 + (not code))
+
+
+def hide(repo, blobs):
+    """Takes blobs, by id, out of the index: as lost as in a pack that is gone."""
+    h = handmade.Repo(repo, repos.PASSWORD)
+    for i in h.ids("index"):
+        index = h.load("index", i)
+        for pack in index["packs"]:
+            pack["blobs"] = [b for b in pack["blobs"] if b["id"] not in blobs]
+        index["packs"] = [p for p in index["packs"] if p["blobs"]]
+        h.replace("index", i, index)
+
+
+def node(program, repo, tree, path):
+    n = {"subtree": tree}
+    for name in path.split("/"):
+        n = program.tree(repo, n["subtree"])[name]
+    return n
+
+
+def file_node(name, content, **more):
+    t = "2026-01-02T03:04:05Z"
+    n = {"name": name, "type": "file", "mtime": t, "atime": t, "ctime": t, "uid": 0, "gid": 0, **more, "content": content}
+    return {k: n[k] for k in ("name", "type", "mtime", "atime", "ctime", "uid", "gid", "size", "content", "subtree") if k in n}
+
+
+def crafted(repo, nodes):
+    """Adds a snapshot of one tree with these nodes."""
+    h = handmade.Repo(repo, repos.PASSWORD)
+    text = json.dumps({"nodes": nodes}, separators=(",", ":")).encode() + b"\n"
+    h.add_blob("tree", text)
+    h.save("snapshots", {"time": "2026-01-02T03:04:05Z", "tree": hashlib.sha256(text).hexdigest(), "paths": ["/x"],
+                         "hostname": "crafted"})
+
+
+def findings_aside(text):
+    """A tree that several snapshots have is told of in the one that is looked at first."""
+    return paragraphs("\n".join(x for x in text.splitlines() if not x.startswith("  ")))
+
+
+@tap.test
+def repair_snapshots(tmp):
+    whole = repository(tmp)
+    ours = repos.holdfast()
+    newest = next(s for s in ours.snapshots(whole) if s["hostname"] == "h1")["tree"]
+
+    def lost(*paths, root=False):
+        base = repos.memory(tmp) / "base"
+        shutil.copytree(whole, base)
+        ids = set()
+        for p in paths:
+            n = node(ours, whole, newest, p)
+            ids |= set([n["subtree"]] if n["type"] == "dir" else n["content"])
+        hide(base, ids | ({newest} if root else set()))
+        return base
+
+    bases = {"nothing": whole, "one file": lost("a/one.c"), "files": lost("a/two.h", "top", "z/\\xff"),
+             "a folder": lost("a/b"), "nested": lost("a/b/c", "a/one.c", "a/b/one.c"), "alike": lost("copy/b/c"),
+             "the root": lost("z", root=True)}
+    content = node(ours, whole, newest, "a/one.c")["content"]
+    bases["crafted"] = base = repos.memory(tmp) / "base"
+    shutil.copytree(whole, base)
+    for nodes in ([file_node("f", content, size=1)], [file_node("f", content)], [file_node("f", None, size=7)],
+                  [file_node("f", content + ["0" * 64], size=2)], [file_node("f", ["1" * 64] * 3, size=3), file_node("g", content, size=2)],
+                  [file_node("f", None, type="irregular"), file_node("g", content, size=2)], [file_node("f", None, type="")],
+                  [file_node("f", None, type="other")], [file_node("d", None, type="dir")],
+                  [file_node("d", None, type="dir", subtree="2" * 64)], [file_node("f", content, size=2)]):
+        crafted(base, nodes)
+    for name, base in bases.items():
+        s = Sides(tmp, base)
+        more = [["-q"], ["0000000"], ["-n", "--forget"]] if name in ("nothing", "nested") else []
+        for argv in [[], ["-n"], *more]:
+            s.same("repair", "snapshots", *argv, cut=findings_aside)
+        for snapshot in ours.snapshots(base):
+            s.same("repair", "snapshots", "-n", snapshot["id"], is_ordered=True)
+        # Once is enough, and then both are content.
+        s.same("repair", "snapshots", "--forget", cut=findings_aside)
+        left = repos.files(s.repos[1], "snapshots")
+        s.same("repair", "snapshots", "--forget", keeps=True)
+        tap.eq(repos.files(s.repos[1], "snapshots"), left, name)
+        # Packs are not as long as the index says now; of trees and files nothing is missing.
+        said = "".join(x.stdout + x.stderr for x in (p(s.repos[1], "check", check=None) for p in s.programs))
+        tap.eq([x for x in said.splitlines() if re.search("not found in index|null ID|no subtree|nil blob list|not decode", x)],
+               [], name)
+
 
 
 tap.main()
