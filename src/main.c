@@ -17,6 +17,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_lock_hold,
 	&hf_cmd_locks,
 	&hf_cmd_ls,
+	&hf_cmd_migrate,
 	&hf_cmd_repair_snapshots,
 	&hf_cmd_restore,
 	&hf_cmd_rewrite,

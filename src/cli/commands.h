@@ -18,6 +18,7 @@ extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_lock_hold;
 extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
+extern const struct hf_command hf_cmd_migrate;
 extern const struct hf_command hf_cmd_repair_snapshots;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_rewrite;
