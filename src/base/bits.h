@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A set of numbers below a limit. Adding and asking are atomic; the rest belongs to one thread. */
+/* A set of numbers below a limit: one bit each. Any number of threads may add and ask at once. */
 #ifndef HF_BASE_BITS_H
 #define HF_BASE_BITS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "base/buf.h"
+#include "base/auto.h"
 
+/* A zeroed one is empty, and takes nothing. */
 struct hf_bits {
 	atomic_uint_fast64_t *v;
 	size_t n;
@@ -16,7 +19,7 @@ static inline void
 hf_bits_init(struct hf_bits *b, size_t n)
 {
 	b->n = n;
-	b->v = hf_alloc_(n / 64 + 1, sizeof *b->v);
+	b->v = (atomic_uint_fast64_t *)hf_alloc_(n / 64 + 1, sizeof *b->v);
 }
 
 static inline void

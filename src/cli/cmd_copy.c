@@ -110,10 +110,8 @@ copy_tree(struct copy *c, struct hf_copy *engine, const struct hf_snapshot *s, u
 
 	hf_snapshot_say(c->cli->out, HF_SAY_NORMAL, s);
 	hf_say(c->cli->out, HF_SAY_NORMAL, "  copy started, this may take a while...");
-	if (!s->has_tree)
-		return hf_err(HF_ECORRUPT, "snapshot %.8s has no tree", hf_id_hex(&s->id).s);
 	HF_TRY(hf_err_in(
-		hf_copy_find(engine, &s->tree, &found), "snapshot %.8s", hf_id_hex(&s->id).s));
+		hf_copy_find(engine, s, &found), "snapshot %.8s", hf_id_hex(&s->id).s));
 	hf_say(c->cli->out, HF_SAY_VERBOSE,
 		"  copy %llu blobs with disk size %s in %llu packfiles",
 		(unsigned long long)found.blobs, hf_format_bytes(found.bytes).s,

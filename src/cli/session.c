@@ -126,6 +126,20 @@ hf_session_regain(struct hf_session *s)
 	return NULL;
 }
 
+struct hf_err *
+hf_session_relock(struct hf_session *s, enum hf_session_lock lock)
+{
+	struct hf_lease *old = s->lease;
+
+	HF_TRY(hf_lease_verify(old));
+	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
+	s->lease = NULL;
+	HF_TRY(hf_lease_release(old));
+	s->setup.options.mode =
+		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
+	return take_lease(s, &s->setup.options);
+}
+
 /* Whether `e` may come of the lock having been lost, and there is a new one now. */
 static bool
 has_regained(struct hf_session *s, const struct hf_err *e)

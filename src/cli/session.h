@@ -37,6 +37,12 @@ enum hf_session_lock {
 struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 
 /*
+ * Gives the lease back, which must not have been lost, and takes one of the other kind. HF_ELOCKED:
+ * it cannot be had; then there is none.
+ */
+struct hf_err *hf_session_relock(struct hf_session *s, enum hf_session_lock lock) HF_MUST;
+
+/*
  * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`.
  * HF_ENOREPO, HF_EAUTH, HF_ELOCKED lead to exit codes of their own.
  */

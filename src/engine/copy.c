@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/group.h"
-#include "engine/trees.h"
+#include "engine/mark.h"
+#include "repo/reader.h"
 
 enum {
 	RANGE_MAX = 16 << 20, /* bytes read at once, but for a blob that is larger */
@@ -25,8 +27,7 @@ struct hf_copy {
 	struct hf_copy_options o;
 	bool keeps_packed; /* compressed blobs stay as they are */
 	uint32_t gap;
-	struct hf_bits seen;    /* trees that were visited, for any snapshot */
-	struct hf_bits wanted;  /* blobs that were wanted for any snapshot */
+	struct hf_bits seen;    /* blobs that were met in any snapshot */
 	struct hf_bits packs;   /* of those wanted now */
 	struct hf_saver *saver; /* of the batch; NULL: nothing to save so far */
 	struct hf_copy_progress *progress;
@@ -42,14 +43,12 @@ struct hf_copy *
 hf_copy_new(const struct hf_copy_options *o)
 {
 	struct hf_copy *c = hf_new(struct hf_copy);
-	size_t n = hf_index_len(o->from_ix);
 
 	c->o = *o;
 	c->keeps_packed = hf_repo_config(o->to)->version >= 2 &&
 			  hf_repo_opts(o->to)->compression == HF_COMPRESS_AUTO;
 	c->gap = hf_store_is_near(hf_repo_store(o->from)) ? NEAR_GAP : FAR_GAP;
-	hf_bits_init(&c->seen, n);
-	hf_bits_init(&c->wanted, n);
+	hf_bits_init(&c->seen, hf_index_len(o->from_ix));
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -61,7 +60,6 @@ hf_copy_free(struct hf_copy *c)
 		return;
 	hf_saver_free(c->saver);
 	hf_bits_clear(&c->seen);
-	hf_bits_clear(&c->wanted);
 	hf_bits_clear(&c->packs);
 	pthread_mutex_destroy(&c->lock);
 	free(c->v);
@@ -80,17 +78,18 @@ count_packs(struct hf_copy *c, const struct hf_blob *blob)
 		c->found.packs += hf_bits_add(&c->packs, at.pack_number);
 }
 
+/* Trees that were met before have been walked. */
 static struct hf_err *
-want(struct hf_copy *c, const struct hf_blob *blob)
+want(void *arg, const struct hf_blob *blob, bool *is_new)
 {
+	struct hf_copy *c = arg;
 	struct hf_location at;
 
-	if (hf_index_find(c->o.to_ix, blob, 0, &at))
-		return NULL;
 	if (!hf_index_find(c->o.from_ix, blob, 0, &at))
 		return hf_err(HF_ENOTFOUND, "%s blob %s is not in the index of the source",
 			hf_blob_type_text(blob->type), hf_id_hex(&blob->id).s);
-	if (!hf_bits_add(&c->wanted, at.number))
+	*is_new = hf_bits_add(&c->seen, at.number);
+	if (!*is_new || hf_index_find(c->o.to_ix, blob, 0, &(struct hf_location){0}))
 		return NULL;
 	pthread_mutex_lock(&c->lock);
 	if (c->len == c->cap) {
@@ -105,23 +104,6 @@ want(struct hf_copy *c, const struct hf_blob *blob)
 	return NULL;
 }
 
-static struct hf_err *
-want_tree(void *arg, const struct hf_blob *tree)
-{
-	return want(arg, tree);
-}
-
-static struct hf_err *
-want_content(void *arg, const struct hf_node *n)
-{
-	for (size_t i = 0; i < n->n_content; i++) {
-		struct hf_blob blob = {n->content[i], HF_DATA};
-
-		HF_TRY(want(arg, &blob));
-	}
-	return NULL;
-}
-
 static int
 by_place(const void *a, const void *b)
 {
@@ -133,23 +115,15 @@ by_place(const void *a, const void *b)
 }
 
 struct hf_err *
-hf_copy_find(struct hf_copy *c, const struct hf_id *tree, struct hf_copy_found *out)
+hf_copy_find(struct hf_copy *c, const struct hf_snapshot *s, struct hf_copy_found *out)
 {
-	struct hf_trees walk = {
-		.repo = c->o.from,
-		.ix = c->o.from_ix,
-		.seen = &c->seen,
-		.stop = c->o.stop,
-		.arg = c,
-		.tree = want_tree,
-		.node = want_content,
-	};
+	const struct hf_marker marker = {.arg = c, .need = want, .stop = c->o.stop};
 
 	c->len = c->next = 0;
 	c->found = (struct hf_copy_found){0};
 	hf_bits_clear(&c->packs);
 	hf_bits_init(&c->packs, hf_index_packs(c->o.from_ix));
-	HF_TRY(hf_trees_visit(&walk, tree, 1));
+	HF_TRY(hf_mark(c->o.from, c->o.from_ix, &s, 1, &marker));
 	if (c->len > 0)
 		qsort(c->v, c->len, sizeof *c->v, by_place);
 	*out = c->found;

@@ -9,7 +9,7 @@
  *
  * What lies between two commits is a batch. A snapshot is saved only after the commit of its batch:
  * then all that it needs is durable and in the index (saver.h (3)). Bounded: a window of each pack
- * per thread, four numbers per blob of one snapshot, two bits per blob of the source.
+ * per thread, four numbers per blob of one snapshot, one bit per blob of the source.
  *
  * One thread calls these functions.
  */
@@ -41,11 +41,11 @@ struct hf_copy_found {
 };
 
 /*
- * Looks for the blobs below a tree that are neither in the target nor in this batch. HF_ENOTFOUND,
+ * Looks for the blobs of a snapshot that are neither in the target nor were found before. HF_ENOTFOUND,
  * HF_ECORRUPT: the source lacks something; the text names it.
  */
 struct hf_err *hf_copy_find(
-	struct hf_copy *c, const struct hf_id *tree, struct hf_copy_found *out) HF_MUST;
+	struct hf_copy *c, const struct hf_snapshot *s, struct hf_copy_found *out) HF_MUST;
 
 /* Counters that anybody may read meanwhile. */
 struct hf_copy_progress {

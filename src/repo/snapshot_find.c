@@ -83,26 +83,32 @@ hf_snapshot_matches(const struct hf_snapshot *s, const struct hf_snapshot_filter
 	return !f->has_until || hf_time_cmp(&s->time, &f->until) <= 0;
 }
 
+void
+hf_tags_add(struct hf_buf *out, const char *list)
+{
+	const char *comma = "";
+	struct hf_str tag;
+
+	hf_buf_add_char(out, '[');
+	while (next_tag(&list, &tag)) {
+		hf_buf_add_str(out, comma);
+		hf_buf_add(out, tag.p, tag.len);
+		comma = ", ";
+	}
+	hf_buf_add_char(out, ']');
+}
+
 /* "Paths:[/a /b] Tags:[[x, y] [z]] Hosts:[h]", as restic words it. */
 static void
 describe(struct hf_buf *out, const struct hf_snapshot_filter *f)
 {
-	struct hf_str tag;
-
 	hf_buf_add_str(out, "Paths:[");
 	for (size_t i = 0; i < f->paths.len; i++)
 		hf_buf_addf(out, "%s%s", i > 0 ? " " : "", f->paths.v[i]);
 	hf_buf_add_str(out, "] Tags:[");
 	for (size_t i = 0; i < f->tags.len; i++) {
-		const char *list = f->tags.v[i], *comma = "";
-
-		hf_buf_add_str(out, i > 0 ? " [" : "[");
-		while (next_tag(&list, &tag)) {
-			hf_buf_add_str(out, comma);
-			hf_buf_add(out, tag.p, tag.len);
-			comma = ", ";
-		}
-		hf_buf_add_str(out, "]");
+		hf_buf_add_str(out, i > 0 ? " " : "");
+		hf_tags_add(out, f->tags.v[i]);
 	}
 	hf_buf_add_str(out, "] Hosts:[");
 	for (size_t i = 0; i < f->hosts.len; i++)
