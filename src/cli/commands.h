@@ -21,6 +21,8 @@ extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
 extern const struct hf_command hf_cmd_migrate;
 extern const struct hf_command hf_cmd_prune;
+extern const struct hf_command hf_cmd_rebuild_index;
+extern const struct hf_command hf_cmd_repair_index;
 extern const struct hf_command hf_cmd_repair_snapshots;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_rewrite;

@@ -269,6 +269,32 @@ decide_files(struct deciding *d)
 	return NULL;
 }
 
+/*
+ * Packs that came between the listing of packs and the loading of the index, by a backup that runs
+ * beside us: those are asked for one by one.
+ */
+static struct hf_err *
+decide_late(struct deciding *d)
+{
+	struct prune *p = d->p;
+
+	for (uint32_t i = 0; i < p->n_packs; i++) {
+		struct hf_name name = {.kind = HF_PACK};
+		uint64_t size;
+
+		if (p->packs[i].action != PACK_UNSEEN || !hf_index_pack(p->ix, i, &name.id))
+			continue;
+		struct hf_err *e = hf_store_stat(hf_repo_store(p->repo), &name, &size);
+		if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
+			hf_err_free(e);
+			continue;
+		}
+		HF_TRY(e);
+		HF_TRY(decide_pack(d, i, &name.id, size));
+	}
+	return NULL;
+}
+
 /* Packs that are listed and not there: needed, or only their listing is in the way. */
 static struct hf_err *
 decide_missing(struct prune *p)
@@ -440,6 +466,8 @@ prune_plan(struct prune *p)
 	d.small.v = hf_alloc_(p->n_packs + 1, sizeof *d.small.v);
 	prune_phase(p, HF_PRUNE_COLLECT, p->n_packs);
 	struct hf_err *e = decide_files(&d);
+	if (e == NULL)
+		e = decide_late(&d);
 	if (e == NULL)
 		e = decide_missing(p);
 	if (e == NULL) {
