@@ -22,6 +22,7 @@ extern const struct hf_command hf_cmd_ls;
 extern const struct hf_command hf_cmd_migrate;
 extern const struct hf_command hf_cmd_prune;
 extern const struct hf_command hf_cmd_rebuild_index;
+extern const struct hf_command hf_cmd_recover;
 extern const struct hf_command hf_cmd_repair_index;
 extern const struct hf_command hf_cmd_repair_snapshots;
 extern const struct hf_command hf_cmd_restore;
