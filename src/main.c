@@ -23,6 +23,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_rebuild_index,
 	&hf_cmd_recover,
 	&hf_cmd_repair_index,
+	&hf_cmd_repair_packs,
 	&hf_cmd_repair_snapshots,
 	&hf_cmd_restore,
 	&hf_cmd_rewrite,

@@ -24,6 +24,7 @@ extern const struct hf_command hf_cmd_prune;
 extern const struct hf_command hf_cmd_rebuild_index;
 extern const struct hf_command hf_cmd_recover;
 extern const struct hf_command hf_cmd_repair_index;
+extern const struct hf_command hf_cmd_repair_packs;
 extern const struct hf_command hf_cmd_repair_snapshots;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_rewrite;
