@@ -310,6 +310,17 @@ exclude(void *arg, struct hf_lease **lease)
 	return more;
 }
 
+static struct hf_err *
+regain(void *arg, struct hf_lease **lease)
+{
+	struct run *r = arg;
+
+	r->session->setup.options.mode = HF_LOCK_SHARED;
+	HF_TRY(hf_session_regain(r->session));
+	*lease = r->session->lease;
+	return NULL;
+}
+
 struct hf_err *
 hf_prune_run(struct hf_session *s, const struct hf_prune_options *options)
 {
@@ -318,7 +329,8 @@ hf_prune_run(struct hf_session *s, const struct hf_prune_options *options)
 		.phase = phase,
 		.say = say,
 		.removed = removed,
-		.exclude = options->is_recovery ? NULL : exclude};
+		.exclude = options->is_recovery ? NULL : exclude,
+		.regain = options->is_recovery ? NULL : regain};
 
 	if (s->cache.path == NULL)
 		hf_say(r.out, HF_SAY_DATA,

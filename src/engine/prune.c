@@ -192,13 +192,52 @@ delete_files(struct prune *p, enum hf_prune_phase phase, enum hf_kind kind,
 	return hf_repo_remove(p->repo, &how, ids, n);
 }
 
-/* B2. With an index file that stays by accident, no pack may go. */
-static struct hf_err *
-delete_index(struct prune *p)
+static bool
+is_dropped(struct prune *p, size_t number, const struct hf_blob *blob,
+	const struct hf_location *at)
 {
-	return hf_err_in(
-		delete_files(p, HF_PRUNE_DELETE_INDEX, HF_INDEX, p->obsolete, p->n_obsolete),
-		"no pack was deleted");
+	(void)number;
+	(void)blob;
+	return prune_drops(p, at->pack_number) && p->packs[at->pack_number].action != PACK_GONE;
+}
+
+/*
+ * The exclusive lock went while old index files were deleted: a backup may have begun that has
+ * loaded them, and relies on packs that no index lists now. So these are listed again, and nothing
+ * more is deleted (commit.pml, RESTORE). Takes `e`.
+ */
+static struct hf_err *
+put_back(struct prune *p, struct hf_err *e)
+{
+	if (hf_err_code(e) != HF_ELOST || p->events->regain == NULL)
+		return hf_err_in(e, "no pack was deleted");
+	hf_autoptr(hf_err) failed = p->events->regain(p->events->arg, &p->lease);
+	if (failed == NULL)
+		failed = write_index(p, is_dropped);
+	hf_autoptr(hf_err) lost = e;
+	if (failed != NULL)
+		return hf_err(HF_ELOST,
+			"%s\nno pack was deleted, but %zu are in no index any more (%s): run "
+			"`repair index`, then prune again",
+			hf_err_text(lost), p->plan.n_repack + p->plan.n_remove,
+			hf_err_text(failed));
+	return hf_err(HF_ELOST, "%s\nno pack was deleted; run prune again", hf_err_text(lost));
+}
+
+/*
+ * B2, and whether the lock was there until its end: only then nobody can rely on the packs. With an
+ * index file that stays by accident, no pack may go.
+ */
+static struct hf_err *
+replace_index(struct prune *p)
+{
+	HF_TRY(verify_lease(p));
+	struct hf_err *e =
+		delete_files(p, HF_PRUNE_DELETE_INDEX, HF_INDEX, p->obsolete, p->n_obsolete);
+
+	if (e == NULL)
+		e = verify_lease(p);
+	return e != NULL ? put_back(p, e) : NULL;
 }
 
 /* Those that no index lists even now. */
@@ -260,10 +299,7 @@ execute(struct prune *p)
 	if (has_listed || plan->n_unref > 0) {
 		HF_TRY(exclude(p));
 		HF_TRY(write_rescued(p));
-		HF_TRY(verify_lease(p));
-		if (has_listed)
-			HF_TRY(delete_index(p));
-		HF_TRY(verify_lease(p));
+		HF_TRY(has_listed ? replace_index(p) : verify_lease(p));
 		HF_TRY(delete_unlisted(p));
 		HF_TRY(delete_packs(p));
 	}

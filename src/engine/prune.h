@@ -25,7 +25,7 @@
  *      lock.
  *  (3) What cannot be read, or is missing, ends it before anything is changed.
  *
- * Memory: the index; 3 bits per blob and 48 bytes per pack; 4 bytes for each blob that is moved.
+ * Memory: the index; 3 bits per blob and 80 bytes per pack; 4 bytes for each blob that is moved.
  */
 #ifndef HF_ENGINE_PRUNE_H
 #define HF_ENGINE_PRUNE_H
@@ -125,12 +125,15 @@ struct hf_prune_events {
 	 * exclusive already.
 	 */
 	struct hf_err *(*exclude)(void *arg, struct hf_lease **lease);
+	/* After the exclusive lease was lost: takes a shared one, so that something can be mended. */
+	struct hf_err *(*regain)(void *arg, struct hf_lease **lease);
 };
 
 /*
  * Prunes. `lease` (may be NULL in a dry run) is shared, or exclusive if there is no exclude().
  * HF_ECORRUPT: something is missing or damaged; nothing was changed. HF_ELOCKED: from exclude();
- * nothing was deleted, and the next run ends the work. HF_ECANCELED: `stop`.
+ * nothing was deleted, and the next run ends the work. HF_ELOST: the lock went; no pack was deleted
+ * that anybody could still rely on. HF_ECANCELED: `stop`.
  */
 struct hf_err *hf_prune(struct hf_repo *repo, struct hf_lease *lease,
 	const struct hf_prune_options *options, const struct hf_prune_events *events,

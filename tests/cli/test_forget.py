@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """forget: what restic keeps, prints and removes is what holdfast keeps, prints and removes.
 
-FORGET=long in the environment tries more policies.
+INTEROP=full in the environment tries more policies.
 """
 
 import datetime
@@ -16,7 +16,7 @@ import repos
 import tap
 from pair import Pair
 
-IS_LONG = os.environ.get("FORGET") == "long"
+IS_LONG = os.environ.get("INTEROP") == "full"
 TREE = b'{"nodes":[]}\n'
 
 

@@ -125,6 +125,28 @@ def another_prune_in_between(tmp):
     s.is_sound()
 
 
+@tap.test
+def the_lock_goes_at_the_worst_moment(tmp):
+    """Old index files are being deleted, the lock is gone, and a backup relies on what they list."""
+    s = Scene(tmp)
+    packs = repos.files(s.repo, "data")
+    with locking.Held(s.ours, s.repo, "delay@1+:del:index", "prune", "--max-unused", "0", gate=s.tmp / "gate") as p:
+        locking.until("the exclusive lock", lambda: p.stderr().count("event=lock.acquire.held") == 2)
+        time.sleep(1)  # it looks around, and begins to delete
+        s.theirs(s.repo, "unlock", "--remove-all")
+        summary = s.theirs.summary(s.repo, ".", cwd=s.old)
+        tap.eq(summary["data_blobs"], 0, "the backup has stored data that was there")
+        p.release()
+        tap.eq(p.end(), 13, p.stderr())
+    tap.contains(p.stderr(), "no pack was deleted; run prune again")
+    tap.ok(packs <= repos.files(s.repo, "data"))
+    s.is_sound()
+    s.restores(summary["snapshot_id"], s.old)
+    s.ours(s.repo, "prune", "--max-unused", "0")
+    s.is_sound()
+    s.restores(summary["snapshot_id"], s.old)
+
+
 class Loop(threading.Thread):
     """One program after the other until the time is over."""
 

@@ -329,3 +329,46 @@ TEST(saver_takes_any_number_of_connections)
 	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
 	REQUIRE_OK(hf_saver_flush(s));
 }
+
+/* Blobs go into a second pack, as they are or made anew, although the index has them. */
+TEST(saver_moves_what_it_has)
+{
+	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_autoptr(hf_saver) s = NULL;
+	hf_autoptr(hf_saver) again = NULL;
+	hf_auto(hf_buf) b = HF_BUF_MAX(1 << 20), sealed = HF_BUF_MAX(1 << 20);
+	struct hf_blob blobs[2] = {{.type = HF_DATA}, {.type = HF_TREE}};
+	struct hf_location at, moved;
+
+	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
+	hf_autoptr(hf_sealer) z = hf_sealer_new(s);
+	make_blob(&b, 1, 5000);
+	for (int i = 0; i < 2; i++)
+		REQUIRE_OK(
+			hf_sealer_save(z, blobs[i].type, hf_buf_bytes(&b), &blobs[i].id, NULL));
+	REQUIRE_OK(hf_saver_flush(s));
+	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &again));
+	hf_autoptr(hf_sealer) z2 = hf_sealer_new(again);
+	REQUIRE(hf_index_find(ix, &blobs[0], 0, &at));
+	struct hf_name pack = {HF_PACK, at.pack};
+	REQUIRE_OK(hf_store_get(hf_repo_store(repo), &pack, at.offset, at.length, &sealed));
+	const struct hf_pack_entry e = {
+		.blob = blobs[0], .length = at.length, .raw_length = at.raw_length};
+	REQUIRE_OK(hf_sealer_move(z2, &e, hf_buf_bytes(&sealed)));
+	REQUIRE_OK(hf_sealer_remake(z2, &blobs[1], hf_buf_bytes(&b)));
+	REQUIRE_OK(hf_saver_flush(again));
+	CHECK_EQ(check_all(repo), 4);
+	/* The moved one has the very bytes. */
+	REQUIRE(hf_index_find(ix, &blobs[0], 1, &moved));
+	if (hf_id_eq(&moved.pack, &at.pack))
+		REQUIRE(hf_index_find(ix, &blobs[0], 0, &moved));
+	pack.id = moved.pack;
+	hf_buf_reset(&b);
+	REQUIRE_OK(hf_store_get(hf_repo_store(repo), &pack, moved.offset, moved.length, &b));
+	CHECK_EQ(b.len, sealed.len);
+	CHECK(memcmp(b.p, sealed.p, b.len) == 0);
+	struct hf_saver_stats stats = hf_saver_stats(again);
+	CHECK_EQ(stats.data_blobs, 1);
+	CHECK_EQ(stats.data_bytes, 5000);
+}
