@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import time
 
 import compare
 import handmade
@@ -219,6 +220,33 @@ def another_copy_of_a_blob_will_do(tmp):
     ours(target, "copy", "--from-repo", base, "latest", env=FROM)
     tap.eq(ours.blobs(target), blobs)
     restic(target, "check", "--read-data")
+
+
+@tap.test
+def a_lock_that_is_lost(tmp):
+    """Somebody removes the target's lock while packs are uploaded: it is all done again under a new
+    one, and nothing that was written under the old one is left as it was."""
+    base, _ = source(tmp)
+    ours, restic = repos.holdfast(), repos.restic("restic-new")
+    target = repos.quick(repos.memory(tmp) / "target")
+    p = ours.start(target, "-o", "fault.plan=delay@1+:400:put:pack", "copy", "--from-repo", base,
+                   env={**FROM}, text=True)
+    lost = 0
+    while p.poll() is None:
+        if lost == 0 and repos.locks(target) and p.poll() is None:
+            time.sleep(0.2)
+            for f in repos.locks(target):
+                (target / "locks" / f).unlink(missing_ok=True)
+                lost += 1
+        time.sleep(0.01)
+    out, err = p.communicate(timeout=60)
+    tap.eq(p.returncode, 0, err)
+    tap.ok(lost, "there was no lock to lose")
+    tap.contains(err, "copying again under a new lock")
+    tap.eq(len(repos.files(target, "snapshots")), 3)
+    tap.eq({s["original"] for s in ours.snapshots(target)}, {s["id"] for s in ours.snapshots(base)})
+    restic(target, "check", "--read-data")
+    tap.eq(repos.locks(target), [])
 
 
 tap.main()

@@ -16,7 +16,7 @@ import repos
 import tap
 
 IS_LONG = os.environ.get("TORTURE") == "long"
-STEP = 1 if IS_LONG else 4
+STEP = 1 if IS_LONG else 7
 KINDS = {":put": [], ":del": ["fail@{}"], "": []}
 if IS_LONG:
     KINDS = {"": ["fail@{}", "fail@{}+:fatal", "fail@{}:fatal", "fail@{}+", "lost@{}", "lost@{}+"],
