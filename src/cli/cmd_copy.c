@@ -176,18 +176,16 @@ copy_batch(struct copy *c, struct hf_copy *engine)
 		if (e == NULL)
 			c->batch[c->n_batch++] = s;
 	}
-	/* Also after an error: what is there need not be copied again. */
+	/* Also after an error: what was copied before it is whole, and need not be copied again. */
 	struct hf_err *failed = hf_copy_commit(engine);
-	if (e != NULL) {
-		hf_err_free(failed);
-		return e;
-	}
-	HF_TRY(failed);
-	if (c->n_batch == 0)
-		return NULL;
-	if (c->n_batch > 1)
+	if (failed == NULL && c->n_batch > 1)
 		hf_say(c->cli->out, HF_SAY_NORMAL, "%s", "");
-	return save_batch(c, engine);
+	if (failed == NULL && c->n_batch > 0 && (e == NULL || hf_err_code(e) != HF_ELOST))
+		failed = save_batch(c, engine);
+	if (e == NULL)
+		return failed;
+	hf_err_free(failed);
+	return e;
 }
 
 static struct hf_err *
@@ -220,16 +218,16 @@ static struct hf_err *
 open_both(struct copy *c)
 {
 	const struct hf_from_opts *from = &c->o->from;
-	struct hf_place main = hf_place_main(c->cli), other;
+	struct hf_place own = hf_place_main(c->cli), other;
 
 	HF_TRY(hf_place_from(from, &other));
 	bool is_old = !hf_is_set(from->repo) && !hf_is_set(from->repository_file);
 	if (is_old)
 		other.prompt = "enter password for destination repository: ";
 	HF_TRY(hf_session_open_at(
-		c->cli, is_old ? &main : &other, HF_SESSION_SHARED, true, &c->from));
+		c->cli, is_old ? &own : &other, HF_SESSION_SHARED, true, &c->from));
 	return hf_session_open_at(
-		c->cli, is_old ? &other : &main, HF_SESSION_SHARED, false, &c->to);
+		c->cli, is_old ? &other : &own, HF_SESSION_SHARED, false, &c->to);
 }
 
 /* Everything that is read before anything is copied; again after a loss of the target's lock. */

@@ -181,7 +181,9 @@ def what_is_missing_is_told(tmp):
         r = ours(target, "copy", "--from-repo", base, newest, env=FROM, check=1)
         tap.contains(r.stderr, pack)
         tap.eq(repos.files(target, "snapshots"), set())
-        ours(target, "copy", "--from-repo", base, "--host", "h2", env=FROM)
+        # All of them: the older two are whole, and are saved.
+        ours(target, "copy", "--from-repo", base, env=FROM, check=1)
+        tap.eq(len(repos.files(target, "snapshots")), 2)
         restic(target, "check", "--read-data")
         tap.eq(repos.locks(base) + repos.locks(target), [])
         shutil.rmtree(target)
