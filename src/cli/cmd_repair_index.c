@@ -2,7 +2,7 @@
 /* repair index: a new index from what there is. */
 #include "cli/commands.h"
 #include "cli/progress.h"
-#include "cli/session.h"
+#include "cli/repair.h"
 #include "engine/repair_index.h"
 
 struct repair_index_options {
@@ -41,8 +41,7 @@ begin(struct hf_out *out, enum hf_repair_phase phase)
 		return "indexes processed";
 	case HF_REPAIR_DELETE:
 		return "old indexes deleted";
-	case HF_REPAIR_DONE:
-		hf_say(out, HF_SAY_NORMAL, "done");
+	case HF_REPAIR_DONE: /* what is said then is the command's */
 		return NULL;
 	}
 	return NULL;
@@ -84,25 +83,33 @@ removed(void *arg, enum hf_kind kind, const struct hf_id *id, const struct hf_er
 			hf_id_hex(id).s, hf_err_text(e));
 }
 
+struct hf_err *
+hf_repair_index_session(struct hf_session *s, bool reads_all)
+{
+	struct repair r = {.cli = s->cli};
+	struct hf_repair_events events = {&r, phase, say, removed};
+	struct hf_err *e = hf_repair_index(
+		s->repo, s->lease, reads_all, &events, &r.progress, &s->cli->stop);
+
+	hf_bar_stop(&r.bar);
+	return e;
+}
+
 static struct hf_err *
 run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	const struct repair_index_options *o = opts;
 	hf_auto(hf_session) session = {0};
-	struct repair r = {.cli = cli};
-	struct hf_repair_events events = {&r, phase, say, removed};
 
 	if (args->len > 0)
 		return hf_err(HF_EINVAL, "the repair index command expects no arguments, only "
 					 "options - please see "
 					 "`holdfast help repair index` for usage and flags");
-	/* As in restic, it speaks to people even under --json. */
-	hf_out_set_level(cli->out, hf_out_level(cli->out), false);
+	hf_out_speak(cli->out);
 	HF_TRY(hf_session_open(cli, HF_SESSION_EXCLUSIVE, false, &session));
-	struct hf_err *e = hf_repair_index(
-		session.repo, session.lease, o->reads_all, &events, &r.progress, &cli->stop);
-	hf_bar_stop(&r.bar);
-	return e;
+	HF_TRY(hf_repair_index_session(&session, o->reads_all));
+	hf_say(cli->out, HF_SAY_NORMAL, "done");
+	return NULL;
 }
 
 static struct hf_err *

@@ -78,14 +78,12 @@ hf_session_open(
 	return hf_session_open_with(cli, lock, may_skip, HF_CACHE_SHARED, s);
 }
 
-struct hf_err *
-hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
-	enum hf_cache_use use, struct hf_session *s)
+static struct hf_err *
+open_at(struct hf_cli *cli, const struct hf_place *place, enum hf_session_lock lock,
+	bool may_skip, enum hf_cache_use use, struct hf_session *s)
 {
-	struct hf_place place = hf_place_main(cli);
-
 	*s = (struct hf_session){.cli = cli};
-	HF_TRY(hf_place_open(cli, &place, &s->repo));
+	HF_TRY(hf_place_open(cli, place, &s->repo));
 	hf_cache_use(cli, s->repo, use, &s->cache);
 	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
 	if (may_skip && cli->global.no_lock)
@@ -98,6 +96,22 @@ hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_ski
 	s->setup.options.only_reads = may_skip && lock == HF_SESSION_SHARED;
 	struct hf_err *e = take_lease(s, &s->setup.options);
 	return may_skip && lock == HF_SESSION_SHARED && e != NULL ? without_lock(cli, e) : e;
+}
+
+struct hf_err *
+hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
+	enum hf_cache_use use, struct hf_session *s)
+{
+	struct hf_place place = hf_place_main(cli);
+
+	return open_at(cli, &place, lock, may_skip, use, s);
+}
+
+struct hf_err *
+hf_session_open_at(struct hf_cli *cli, const struct hf_place *place, enum hf_session_lock lock,
+	bool may_skip, struct hf_session *s)
+{
+	return open_at(cli, place, lock, may_skip, HF_CACHE_SHARED, s);
 }
 
 struct hf_err *

@@ -54,6 +54,11 @@ struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bo
 struct hf_err *hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock,
 	bool may_skip, enum hf_cache_use use, struct hf_session *s) HF_MUST;
 
+/* The same for another place than that of -r, for commands that work with two (cli/place.h). */
+struct hf_place;
+struct hf_err *hf_session_open_at(struct hf_cli *cli, const struct hf_place *place,
+	enum hf_session_lock lock, bool may_skip, struct hf_session *s) HF_MUST;
+
 /* Loads the whole index. */
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;
 

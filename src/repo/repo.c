@@ -298,6 +298,18 @@ hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 	return NULL;
 }
 
+struct hf_err *
+hf_repo_seal_config(struct hf_repo *repo, unsigned version, struct hf_buf *out)
+{
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	struct hf_config config = repo->config;
+
+	config.version = version;
+	write_config(&json, &config);
+	HF_TRY(hf_buf_ok(&json));
+	return hf_repo_seal(repo, HF_CONFIG, hf_buf_bytes(&json), out);
+}
+
 static struct hf_err *
 refuse_any(void *arg, const struct hf_name *name, uint64_t size)
 {

@@ -292,12 +292,12 @@ select_one(struct hf_repo *repo, const char *text, const struct hf_snapshot_filt
 	const struct hf_id *ids, size_t n, const struct hf_snapshots *have,
 	struct hf_snapshot **out)
 {
+	const char *colon = strchrnul(text, ':');
+	hf_autofree char *name = hf_str_dup((struct hf_str){text, (size_t)(colon - text)});
 	hf_autoptr(hf_snapshot) s = NULL;
 	struct hf_id id;
 
 	*out = NULL;
-	if (strchr(text, ':') != NULL)
-		return hf_err(HF_EINVAL, "<snapshot>:<subfolder> syntax not allowed");
 	if (strcmp(text, "latest") == 0) {
 		HF_TRY(find_latest(repo, f, &s));
 		if (s == NULL) {
@@ -308,9 +308,11 @@ select_one(struct hf_repo *repo, const char *text, const struct hf_snapshot_filt
 				(int)what.len, (const char *)what.p);
 		}
 		id = s->id;
-	} else if (!hf_id_parse(hf_str(text), &id)) {
-		HF_TRY(hf_ids_resolve(ids, n, text, &id));
+	} else if (strncmp(text, "latest:", 7) != 0 && !hf_id_parse(hf_str(name), &id)) {
+		HF_TRY(hf_ids_resolve(ids, n, name, &id));
 	}
+	if (strncmp(text, "latest:", 7) == 0 || (colon[0] != '\0' && colon[1] != '\0'))
+		return hf_err(HF_EINVAL, "<snapshot>:<subfolder> syntax not allowed");
 	for (size_t i = 0; i < have->len; i++) {
 		if (hf_id_eq(&have->v[i]->id, &id))
 			return NULL;
