@@ -18,6 +18,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_ls,
 	&hf_cmd_restore,
 	&hf_cmd_snapshots,
+	&hf_cmd_stats,
 	&hf_cmd_unlock,
 	&hf_cmd_version,
 	&hf_cmd_with_lock,

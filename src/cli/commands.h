@@ -19,6 +19,7 @@ extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
 extern const struct hf_command hf_cmd_restore;
 extern const struct hf_command hf_cmd_snapshots;
+extern const struct hf_command hf_cmd_stats;
 extern const struct hf_command hf_cmd_unlock;
 extern const struct hf_command hf_cmd_version;
 extern const struct hf_command hf_cmd_with_lock;
