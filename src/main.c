@@ -8,6 +8,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_cache,
 	&hf_cmd_cat,
 	&hf_cmd_check,
+	&hf_cmd_diff,
 	&hf_cmd_dump,
 	&hf_cmd_find,
 	&hf_cmd_help,

@@ -9,6 +9,7 @@ extern const struct hf_command hf_cmd_backup;
 extern const struct hf_command hf_cmd_cache;
 extern const struct hf_command hf_cmd_cat;
 extern const struct hf_command hf_cmd_check;
+extern const struct hf_command hf_cmd_diff;
 extern const struct hf_command hf_cmd_dump;
 extern const struct hf_command hf_cmd_find;
 extern const struct hf_command hf_cmd_help;

@@ -8,8 +8,8 @@
 
 #include "base/bits.h"
 #include "base/idset.h"
-#include "codec/quote.h"
 #include "codec/sha256.h"
+#include "engine/mark.h"
 #include "engine/treewalk.h"
 
 enum {
@@ -44,6 +44,7 @@ struct frame {
 };
 
 struct hf_stats {
+	struct hf_repo *repo;     /* borrowed */
 	struct hf_reader *reader; /* owned */
 	struct hf_index *ix;      /* borrowed */
 	enum hf_stats_mode mode;
@@ -76,6 +77,7 @@ hf_stats_new(struct hf_repo *repo, struct hf_index *ix, enum hf_stats_mode mode,
 	struct hf_stats *s = hf_new(struct hf_stats);
 	size_t n = hf_index_len(ix);
 
+	s->repo = repo;
 	s->reader = hf_reader_new(repo, ix);
 	s->ix = ix;
 	s->mode = mode;
@@ -303,18 +305,30 @@ count_content(struct hf_stats *s, const char *path, const struct hf_node *n)
 	return NULL;
 }
 
-static void
-use(struct hf_stats *s, const struct hf_id *id, enum hf_blob_type type)
-{
-	struct hf_blob blob = {*id, type};
-	struct hf_location at;
+/* ---- blobs in use ---- */
 
-	if (hf_index_find(s->ix, &blob, 0, &at)) {
-		hf_bits_add(&s->used, at.number);
-	} else if (!s->has_missing) {
-		s->has_missing = true;
-		s->missing = blob;
-	}
+static void
+note_missing(void *arg, const struct hf_blob *blob)
+{
+	struct hf_stats *s = arg;
+
+	if (!s->has_missing || blob->type == HF_TREE)
+		s->missing = *blob;
+	s->has_missing = true;
+}
+
+static struct hf_err *
+missing_blob(const struct hf_stats *s)
+{
+	return hf_err(HF_ENOTFOUND, "blob <%s/%.8s> not found",
+		hf_blob_type_text(s->missing.type), hf_id_hex(&s->missing.id).s);
+}
+
+static struct hf_err *
+fail(void *arg, const struct hf_id *tree, struct hf_err *e)
+{
+	(void)arg;
+	return hf_err_in(e, "tree %s", hf_id_hex(tree).s);
 }
 
 /* ---- the walk ---- */
@@ -326,18 +340,13 @@ visit_node(void *arg, const char *path, const struct hf_node *n, enum hf_walk_ne
 
 	if (n->type == HF_NODE_INVALID)
 		return hf_err(HF_ECORRUPT, "%s: a node without a type", path);
-	if (s->mode == HF_STATS_RAW_DATA) {
-		for (size_t i = 0; n->type == HF_NODE_FILE && i < n->n_content; i++)
-			use(s, &n->content[i], HF_DATA);
-	} else {
-		s->sums.nodes++;
-		s->sums.bytes += n->size;
-		show(s);
-		if (s->mode == HF_STATS_RESTORE_SIZE)
-			HF_TRY(count_size(s, n));
-		else
-			HF_TRY(count_content(s, path, n));
-	}
+	s->sums.nodes++;
+	s->sums.bytes += n->size;
+	show(s);
+	if (s->mode == HF_STATS_RESTORE_SIZE)
+		HF_TRY(count_size(s, n));
+	else
+		HF_TRY(count_content(s, path, n));
 	if (n->type == HF_NODE_DIR && n->has_subtree && take_known(s, &n->subtree, false))
 		*next = HF_WALK_SKIP;
 	return NULL;
@@ -359,8 +368,6 @@ enter_folder(void *arg, const char *path, const struct hf_id *tree)
 	if (!hf_index_find(s->ix, &blob, 0, &at))
 		abort();
 	s->frames[s->n_frames++] = (struct frame){*tree, at.number, s->sums};
-	if (s->mode == HF_STATS_RAW_DATA)
-		hf_bits_add(&s->used, at.number);
 }
 
 /* Remembers the tree that is left, unless the rule about hard links makes it worthless. */
@@ -393,6 +400,7 @@ struct hf_err *
 hf_stats_add(struct hf_stats *s, const struct hf_snapshot *sn, struct hf_stop *stop)
 {
 	struct hf_walker walker = {s, visit_node, leave_folder, NULL, enter_folder};
+	const struct hf_marker marker = {s, note_missing, fail};
 
 	atomic_fetch_add(&s->progress->snapshots, 1);
 	atomic_store(&s->progress->blobs, 0);
@@ -401,6 +409,11 @@ hf_stats_add(struct hf_stats *s, const struct hf_snapshot *sn, struct hf_stop *s
 	if (!sn->has_tree)
 		return hf_err(HF_ECORRUPT, "snapshot %.8s has nil tree", hf_id_hex(&sn->id).s);
 	s->result.snapshots++;
+	if (s->mode == HF_STATS_RAW_DATA) {
+		HF_TRY(hf_mark(s->repo, s->ix, &sn->tree, 1, &s->used, &marker, stop));
+		/* Of a tree it matters at once: what is below it cannot be counted. */
+		return s->has_missing && s->missing.type == HF_TREE ? missing_blob(s) : NULL;
+	}
 	s->n_frames = 0;
 	hf_idset_clear(&s->inodes);
 	if (!take_known(s, &sn->tree, true)) {
@@ -445,8 +458,7 @@ hf_stats_end(struct hf_stats *s, struct hf_stats_result *out)
 		atomic_store(&s->progress->bytes, s->result.bytes);
 	}
 	if (s->has_missing)
-		return hf_err(HF_ENOTFOUND, "blob <%s/%.8s> not found",
-			hf_blob_type_text(s->missing.type), hf_id_hex(&s->missing.id).s);
+		return missing_blob(s);
 	*out = s->result;
 	return NULL;
 }

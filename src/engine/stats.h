@@ -6,7 +6,8 @@
  * 32 bytes a tree, up to a number of trees, are kept for that, beside a bit per blob. Only
  * HF_STATS_RESTORE_SIZE reads those again that hold hard links, which count once per snapshot. The
  * two modes that look at contents keep 32 bytes for each file of several chunks, or for each pair
- * of a path and a blob. One thread at a time; the counters may be read from any.
+ * of a path and a blob. HF_STATS_RAW_DATA reads with several threads. One caller at a time; the counters
+ * may be read from any thread.
  */
 #ifndef HF_ENGINE_STATS_H
 #define HF_ENGINE_STATS_H

@@ -75,9 +75,9 @@ def what_restic_counts(tmp):
             is_ordered = bool(c) and c[0] != "--host"
             if mode == "blobs-per-file" and not is_ordered:
                 continue
-            p.same("stats", "--mode", mode, *c, stderr=True, clean=clean if is_ordered else without_progress)
+            p.same("stats", "--no-lock", "--mode", mode, *c, stderr=True, clean=clean if is_ordered else without_progress)
             if n % 3 == 0:
-                p.same("stats", f"--mode={mode}", "--json", *c, stderr=True)
+                p.same("stats", "--no-lock", f"--mode={mode}", "--json", *c, stderr=True)
     p.same("stats", clean=without_progress)
     p.same("stats", "-q", *ids, clean=clean)
     tap.eq(json.loads(p.same("stats", "--json", *ids).stdout)["snapshots_count"], 6)
@@ -88,8 +88,8 @@ def a_repository_of_version_1(tmp):
     p = Pair(repos.memory(tmp))
     ids = repository(p, 1)
     for mode in MODES:
-        p.same("stats", "--mode", mode, *ids, clean=clean)
-        p.same("stats", "--mode", mode, *ids, "--json")
+        p.same("stats", "--no-lock", "--mode", mode, *ids, clean=clean)
+        p.same("stats", "--no-lock", "--mode", mode, *ids, "--json")
 
 
 @tap.test
@@ -118,7 +118,7 @@ def what_is_missing_is_told(tmp):
             pack["blobs"] = [b for b in pack["blobs"] if b["id"] != node["content"][0]]
         repo.replace("index", name, index)
     for mode in MODES:
-        r = p.same("stats", "--mode", mode, ids[0], clean=without_progress)
+        r = p.same("stats", "--no-lock", "--mode", mode, ids[0], clean=without_progress)
         is_needed = mode in ("blobs-per-file", "raw-data")
         tap.eq(r.returncode, int(is_needed))
         if is_needed:
@@ -127,7 +127,7 @@ def what_is_missing_is_told(tmp):
     for name in repo.ids("index"):
         repo.remove("index", name)
     for mode in MODES:
-        r = p.same("stats", "--mode", mode, ids[0], clean=lambda s: "")
+        r = p.same("stats", "--no-lock", "--mode", mode, ids[0], clean=lambda s: "")
         tap.eq(r.returncode, 1)
         tap.contains(r.stderr, "error walking snapshot")
 
