@@ -89,8 +89,8 @@ warn_if_readable(struct hf_cli *cli, int fd, const char *path)
 			path, (unsigned)(st.st_mode & 07777));
 }
 
-static struct hf_err *
-from_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
+struct hf_err *
+hf_password_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
 {
 	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
 	hf_autofd int fd = -1;
@@ -162,7 +162,7 @@ resolve(struct hf_cli *cli, const struct hf_password_source *s, struct hf_secret
 	if (s->command != NULL && *s->command != '\0')
 		return from_command(cli, s->command, out);
 	if (s->file != NULL && *s->file != '\0')
-		return from_file(cli, s->file, out);
+		return hf_password_file(cli, s->file, out);
 	if (s->fd >= 0)
 		return from_fd(cli, s->fd, out);
 	env = hf_env_secret(cli->env, s->env);
@@ -269,11 +269,11 @@ hf_password_ask(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
 }
 
 struct hf_err *
-hf_password_ask_new(struct hf_cli *cli, struct hf_secret *out)
+hf_password_ask_new(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
 {
 	hf_auto(hf_secret) again = {0};
 
-	HF_TRY(hf_password_ask(cli, "enter password for new repository: ", out));
+	HF_TRY(hf_password_ask(cli, prompt, out));
 	if (!hf_password_is_interactive())
 		return NULL;
 	HF_TRY(ask(cli, "enter password again: ", &again));

@@ -33,8 +33,13 @@ struct hf_err *hf_password_resolve(struct hf_cli *cli, const struct hf_password_
 struct hf_err *hf_password_ask(
 	struct hf_cli *cli, const char *prompt, struct hf_secret *out) HF_MUST;
 
-/* Asks twice on a terminal, and the two must agree. */
-struct hf_err *hf_password_ask_new(struct hf_cli *cli, struct hf_secret *out) HF_MUST;
+/* Asks twice on a terminal, first with `prompt`, and the two must agree. */
+struct hf_err *hf_password_ask_new(
+	struct hf_cli *cli, const char *prompt, struct hf_secret *out) HF_MUST;
+
+/* The password in a file, "-" for standard input; it may be empty. */
+struct hf_err *hf_password_file(
+	struct hf_cli *cli, const char *path, struct hf_secret *out) HF_MUST;
 
 /* Whether the user can be asked again after a wrong password. */
 bool hf_password_is_interactive(void);
