@@ -5,11 +5,13 @@
 
 static const struct hf_command *const commands[] = {
 	&hf_cmd_backup,
+	&hf_cmd_break_lock,
 	&hf_cmd_cache,
 	&hf_cmd_cat,
 	&hf_cmd_check,
 	&hf_cmd_diff,
 	&hf_cmd_dump,
+	&hf_cmd_features,
 	&hf_cmd_find,
 	&hf_cmd_help,
 	&hf_cmd_init,
@@ -22,7 +24,9 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_lock_hold,
 	&hf_cmd_locks,
 	&hf_cmd_ls,
+	&hf_cmd_options,
 	&hf_cmd_restore,
+	&hf_cmd_self_update,
 	&hf_cmd_snapshots,
 	&hf_cmd_stats,
 	&hf_cmd_unlock,

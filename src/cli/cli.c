@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/fail.h"
+#include "cli/features.h"
 #include "cli/job.h"
 
 enum { HELP_WIDTH = 96 };
@@ -195,6 +196,7 @@ run(struct hf_cli *cli, int argc, char **argv)
 	struct hf_err *e;
 
 	HF_TRY(find_command(cli, argc, argv));
+	HF_TRY(hf_features_check(cli));
 	if (cli->command == NULL || !cli->command->is_single)
 		HF_TRY(hf_signals_new(&cli->stop, &cli->signals));
 	reset_global(cli);

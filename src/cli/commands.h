@@ -6,11 +6,13 @@
 #include "cli/cli.h"
 
 extern const struct hf_command hf_cmd_backup;
+extern const struct hf_command hf_cmd_break_lock;
 extern const struct hf_command hf_cmd_cache;
 extern const struct hf_command hf_cmd_cat;
 extern const struct hf_command hf_cmd_check;
 extern const struct hf_command hf_cmd_diff;
 extern const struct hf_command hf_cmd_dump;
+extern const struct hf_command hf_cmd_features;
 extern const struct hf_command hf_cmd_find;
 extern const struct hf_command hf_cmd_help;
 extern const struct hf_command hf_cmd_init;
@@ -23,7 +25,9 @@ extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_lock_hold;
 extern const struct hf_command hf_cmd_locks;
 extern const struct hf_command hf_cmd_ls;
+extern const struct hf_command hf_cmd_options;
 extern const struct hf_command hf_cmd_restore;
+extern const struct hf_command hf_cmd_self_update;
 extern const struct hf_command hf_cmd_snapshots;
 extern const struct hf_command hf_cmd_stats;
 extern const struct hf_command hf_cmd_unlock;

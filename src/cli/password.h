@@ -41,7 +41,10 @@ struct hf_err *hf_password_ask_new(
 struct hf_err *hf_password_file(
 	struct hf_cli *cli, const char *path, struct hf_secret *out) HF_MUST;
 
-/* Whether the user can be asked again after a wrong password. */
-bool hf_password_is_interactive(void);
+/* Whether there is a user who can be asked. */
+bool hf_is_interactive(void);
+
+/* Asks something that is no secret, on the terminal, and appends the answer. */
+struct hf_err *hf_ask(struct hf_cli *cli, const char *question, struct hf_buf *answer) HF_MUST;
 
 #endif
