@@ -17,6 +17,7 @@ struct stats_options {
 #define T struct stats_options
 static const struct hf_opt options[] = {
 	{"mode", 0, HF_OPT_STRING(T, mode), .arg = "mode", .def = "restore-size",
+		.words = "restore-size|files-by-contents|blobs-per-file|raw-data",
 		.help = "what to count: restore-size, files-by-contents, blobs-per-file or "
 			"raw-data"},
 	HF_OPT_FILTERS(T, filter, 'H'),
