@@ -158,7 +158,7 @@ mark_common(struct diff *k)
 		k->stop);
 }
 
-/* What is in `side` alone. */
+/* What is in `side` alone. Of what is stored several times all copies count, as with restic. */
 static void
 count_blobs(struct diff *k, enum side side, struct hf_diff_stat *out)
 {
@@ -171,8 +171,10 @@ count_blobs(struct diff *k, enum side side, struct hf_diff_stat *out)
 		if (!hf_bits_has(&own->known, i) || hf_bits_has(&other->known, i) ||
 			hf_bits_has(&common->known, i) || !hf_index_entry(k->ix, i, &blob, &at))
 			continue;
-		*(blob.type == HF_DATA ? &out->data_blobs : &out->tree_blobs) += 1;
-		out->bytes += hf_location_size(&at);
+		for (unsigned n = 0; hf_index_find(k->ix, &blob, n, &at); n++) {
+			*(blob.type == HF_DATA ? &out->data_blobs : &out->tree_blobs) += 1;
+			out->bytes += hf_location_size(&at);
+		}
 	}
 	for (enum hf_blob_type t = HF_DATA; t <= HF_TREE; t++) {
 		for (size_t i = 0; i < own->missing[t].cap; i++) {

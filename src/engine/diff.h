@@ -2,7 +2,7 @@
 /*
  * What is different between two trees, and what the difference costs. Folders whose trees are the
  * same are passed over; only if something else is different are the blobs in them looked at, since
- * what they use too is neither added nor removed. Memory: three bits per blob of the index, four
+ * what they use too is neither added nor removed. Memory: three bits per blob of the index, 32
  * bytes for each folder that is the same, and two trees per level of depth.
  */
 #ifndef HF_ENGINE_DIFF_H

@@ -450,9 +450,11 @@ hf_stats_end(struct hf_stats *s, struct hf_stats_result *out)
 	struct hf_location at;
 	struct hf_blob blob;
 
+	/* Of what is stored several times all copies count, as with restic. */
 	for (size_t i = 0; s->mode == HF_STATS_RAW_DATA && i < s->used.n; i++)
 		if (hf_bits_has(&s->used, i) && hf_index_entry(s->ix, i, &blob, &at))
-			count_stored(s, &at);
+			for (unsigned n = 0; hf_index_find(s->ix, &blob, n, &at); n++)
+				count_stored(s, &at);
 	if (s->mode == HF_STATS_RAW_DATA) {
 		atomic_store(&s->progress->blobs, s->result.blobs);
 		atomic_store(&s->progress->bytes, s->result.bytes);

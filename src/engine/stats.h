@@ -22,7 +22,7 @@ enum hf_stats_mode {
 	HF_STATS_RESTORE_SIZE, /* every node counts; of hard links one per snapshot has a size */
 	HF_STATS_FILES,        /* nodes with the same content count once */
 	HF_STATS_BLOBS_PER_FILE, /* the different blobs at each path, of contents that are new */
-	HF_STATS_RAW_DATA,       /* every blob and tree that is used, as it is stored */
+	HF_STATS_RAW_DATA,       /* every copy of what is used, as it is stored */
 };
 
 /* How far it is; `files` to `bytes` are those of the snapshot at hand. */
