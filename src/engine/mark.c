@@ -10,10 +10,8 @@
 
 enum { MAX_THREADS = 16 };
 
-struct numbers {
-	uint32_t *v; /* owned */
-	size_t len, cap;
-};
+/* Of numbers: each tree stands there once at most. */
+#define MAX_STACK ((size_t)UINT32_MAX * sizeof(uint32_t))
 
 struct marking {
 	struct hf_repo *repo;
@@ -24,8 +22,8 @@ struct marking {
 
 	pthread_mutex_t lock; /* guards the following, and calls of the marker */
 	pthread_cond_t changed;
-	struct numbers stack;
-	size_t n_busy; /* threads that may still push */
+	struct hf_buf stack; /* of uint32_t */
+	size_t n_busy;       /* threads that may still push */
 	bool is_over;
 };
 
@@ -33,22 +31,12 @@ struct marking {
 struct reading {
 	struct marking *k;
 	struct hf_reader *reader;
-	struct numbers found; /* trees in the one at hand that nobody has met */
+	struct hf_buf found; /* likewise; trees in the one at hand that nobody has met */
 };
-
-static void
-push(struct numbers *n, uint32_t number)
-{
-	if (n->len == n->cap) {
-		n->cap = n->cap == 0 ? 64 : 2 * n->cap;
-		n->v = hf_realloc_array(n->v, n->cap, sizeof *n->v);
-	}
-	n->v[n->len++] = number;
-}
 
 /* Marks a blob; a tree that was not marked before is put on `found`. */
 static void
-use(struct marking *k, struct numbers *found, const struct hf_blob *blob)
+use(struct marking *k, struct hf_buf *found, const struct hf_blob *blob)
 {
 	struct hf_location at;
 
@@ -57,7 +45,7 @@ use(struct marking *k, struct numbers *found, const struct hf_blob *blob)
 		k->m->missing(k->m->arg, blob);
 		pthread_mutex_unlock(&k->lock);
 	} else if (hf_bits_add(k->used, at.number) && blob->type == HF_TREE) {
-		push(found, at.number);
+		hf_buf_add(found, &at.number, sizeof at.number);
 	}
 }
 
@@ -106,7 +94,7 @@ read_tree(struct reading *r, uint32_t number)
 		abort(); /* it was found there */
 	e = read_nodes(r, &blob.id);
 	if (e == NULL)
-		return NULL;
+		return hf_buf_ok(&r->found);
 	pthread_mutex_lock(&k->lock);
 	e = k->m->error(k->m->arg, &blob.id, e);
 	pthread_mutex_unlock(&k->lock);
@@ -132,17 +120,18 @@ next_tree(struct reading *r, uint32_t *number)
 	bool has_one;
 
 	pthread_mutex_lock(&k->lock);
-	for (size_t i = 0; i < r->found.len; i++)
-		push(&k->stack, r->found.v[i]);
-	if (r->found.len > 0)
+	if (r->found.len > 0) {
+		hf_buf_add(&k->stack, r->found.p, r->found.len);
 		pthread_cond_broadcast(&k->changed);
-	r->found.len = 0;
+	}
+	hf_buf_reset(&r->found);
 	k->n_busy--;
 	while (k->stack.len == 0 && k->n_busy > 0 && !k->is_over)
 		pthread_cond_wait(&k->changed, &k->lock);
 	has_one = !k->is_over && k->stack.len > 0;
 	if (has_one) {
-		*number = k->stack.v[--k->stack.len];
+		k->stack.len -= sizeof *number;
+		memcpy(number, k->stack.p + k->stack.len, sizeof *number);
 		k->n_busy++;
 	} else {
 		k->is_over = true;
@@ -168,7 +157,9 @@ static struct hf_err *
 read_thread(void *arg)
 {
 	struct marking *k = arg;
-	struct reading r = {.k = k, .reader = hf_reader_new(k->repo, k->ix)};
+	struct reading r = {.k = k,
+		.reader = hf_reader_new(k->repo, k->ix),
+		.found = HF_BUF_MAX(MAX_STACK)};
 	struct hf_err *e;
 
 	/* A thread counts from here on, not from its creation, which can fail. */
@@ -177,7 +168,7 @@ read_thread(void *arg)
 	pthread_mutex_unlock(&k->lock);
 	e = read_loop(&r);
 	hf_reader_free(r.reader);
-	free(r.found.v);
+	hf_buf_clear(&r.found);
 	return e;
 }
 
@@ -213,7 +204,12 @@ struct hf_err *
 hf_mark(struct hf_repo *repo, struct hf_index *ix, const struct hf_id *roots, size_t n_roots,
 	struct hf_bits *used, const struct hf_marker *m, struct hf_stop *stop)
 {
-	struct marking k = {.repo = repo, .ix = ix, .used = used, .m = m, .stop = stop};
+	struct marking k = {.repo = repo,
+		.ix = ix,
+		.used = used,
+		.m = m,
+		.stop = stop,
+		.stack = HF_BUF_MAX(MAX_STACK)};
 	struct hf_err *e = NULL;
 
 	pthread_mutex_init(&k.lock, NULL);
@@ -225,7 +221,9 @@ hf_mark(struct hf_repo *repo, struct hf_index *ix, const struct hf_id *roots, si
 	}
 	if (k.stack.len > 0)
 		e = run_threads(&k);
-	free(k.stack.v);
+	if (e == NULL)
+		e = hf_buf_ok(&k.stack);
+	hf_buf_clear(&k.stack);
 	pthread_cond_destroy(&k.changed);
 	pthread_mutex_destroy(&k.lock);
 	return e;
