@@ -192,6 +192,22 @@ def nothing_goes_before_the_new_key_is_proven(tmp):
 
 
 @tap.test
+def a_power_cut_locks_nobody_out(tmp):
+    """Killed instead of writing the new key, or instead of removing the old one."""
+    p = made(tmp)
+    old = repos.files(p.tmp / "repo", "keys")
+    for plan, n in (("kill@1:put:key", 1), ("kill@1:del:key", 2)):
+        r = p.one(tap.holdfast(), "-o", f"fault.plan={plan}", "key", "passwd", "--new-password-file", "new")
+        tap.eq(r.returncode, -9, f"{plan}: {r.stderr}")
+        now = repos.files(p.tmp / "repo", "keys")
+        tap.eq((len(now), old <= now), (n, True), plan)
+        tap.eq(len(keys(p, repos.PASSWORD)), n)
+        p.one(tap.holdfast(), "unlock")
+    tap.eq(len(keys(p, "neu")), 2)
+    tap.eq(p.one(p.restic, "check").returncode, 0)
+
+
+@tap.test
 def locks(tmp):
     p = made(tmp)
     sleeper = subprocess.Popen([tap.holdfast(), "with-lock", "--shared", "--", "sh", "-c", "echo locked; read x"],
