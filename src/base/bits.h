@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A set of numbers below a limit, one bit for each. Adding and asking are atomic. */
+/* A set of numbers below a limit: one bit each. Any number of threads may add and ask at once. */
 #ifndef HF_BASE_BITS_H
 #define HF_BASE_BITS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
+#include "base/auto.h"
+
+/* A zeroed one is empty, and takes nothing. */
 struct hf_bits {
 	atomic_uint_fast64_t *v;
 	size_t n;
 };
 
-/* Empty, for numbers in 0 … n - 1. */
-void hf_bits_init(struct hf_bits *b, size_t n);
-void hf_bits_clear(struct hf_bits *b); /* a zeroed one is fine */
+static inline void
+hf_bits_init(struct hf_bits *b, size_t n)
+{
+	b->n = n;
+	b->v = (atomic_uint_fast64_t *)hf_alloc_(n / 64 + 1, sizeof *b->v);
+}
+
+static inline void
+hf_bits_clear(struct hf_bits *b)
+{
+	free(b->v);
+	*b = (struct hf_bits){0};
+}
 
 static inline bool
 hf_bits_has(const struct hf_bits *b, size_t i)

@@ -6,7 +6,6 @@
 
 #include "base/bits.h"
 #include "base/idset.h"
-#include "engine/mark.h"
 #include "engine/treewalk.h"
 
 enum { MAX_PATH = 16 << 20, MAX_MISSING = 1 << 26 };
@@ -93,7 +92,25 @@ survive(struct diff *k, struct hf_err *e)
 	return NULL;
 }
 
+static struct hf_err *
+go_on(void *arg, const char *path, struct hf_err *e)
+{
+	(void)path;
+	return survive(arg, e);
+}
+
 /* ---- blobs ---- */
+
+/* Whether the side has not used this tree so far; what is in no index is looked for again. */
+static bool
+is_first_use(const struct diff *k, enum side side, const struct hf_id *tree)
+{
+	struct hf_blob blob = {*tree, HF_TREE};
+	struct hf_location at;
+
+	return !hf_index_find(k->ix, &blob, 0, &at) ||
+	       !hf_bits_has(&k->blobs[side].known, at.number);
+}
 
 static void
 use(struct diff *k, enum side side, const struct hf_id *id, enum hf_blob_type type)
@@ -117,19 +134,17 @@ use_node(struct diff *k, enum side side, const struct hf_node *n)
 		use(k, side, &n->subtree, HF_TREE);
 }
 
-static void
-missing_in_common(void *arg, const struct hf_blob *blob)
+/* Something in a folder that is the same in both. */
+static struct hf_err *
+visit_common(void *arg, const char *path, const struct hf_node *n, enum hf_walk_next *next)
 {
 	struct diff *k = arg;
 
-	hf_idset_add(&k->blobs[COMMON].missing[blob->type], &blob->id);
-}
-
-static struct hf_err *
-bad_in_common(void *arg, const struct hf_id *tree, struct hf_err *e)
-{
-	(void)tree;
-	return survive(arg, e);
+	(void)path;
+	if (n->type == HF_NODE_DIR && n->has_subtree && !is_first_use(k, COMMON, &n->subtree))
+		*next = HF_WALK_SKIP;
+	use_node(k, COMMON, n);
+	return NULL;
 }
 
 /* Whether one side uses a blob that the other does not. */
@@ -147,15 +162,21 @@ is_different(const struct diff *k)
 	       0;
 }
 
+/* Marks all that the common folders use, unless nothing depends on it. */
 static struct hf_err *
 mark_common(struct diff *k)
 {
-	const struct hf_marker marker = {k, missing_in_common, bad_in_common};
+	const struct hf_walker walker = {.arg = k, .node = visit_common, .error = go_on};
 
 	if (!is_different(k))
 		return NULL;
-	return hf_mark(k->repo, k->ix, k->common, k->n_common, &k->blobs[COMMON].known, &marker,
-		k->stop);
+	for (size_t i = 0; i < k->n_common; i++) {
+		if (!is_first_use(k, COMMON, &k->common[i]))
+			continue;
+		use(k, COMMON, &k->common[i], HF_TREE);
+		HF_TRY(hf_walk(k->reader, &k->common[i], "/", &walker, k->stop));
+	}
+	return NULL;
 }
 
 /* What is in `side` alone. Of what is stored several times all copies count, as with restic. */
@@ -250,18 +271,11 @@ visit_alone(void *arg, const char *path, const struct hf_node *n, enum hf_walk_n
 	return tell_alone(k, (const char *)k->folder.p, n);
 }
 
-static struct hf_err *
-bad_alone(void *arg, const char *path, struct hf_err *e)
-{
-	(void)path;
-	return survive(arg, e);
-}
-
 /* A node that only one side has, and what is below it. Its path is that of `l` and its name. */
 static struct hf_err *
 walk_alone(struct diff *k, const struct level *l, enum side side, const struct hf_node *n)
 {
-	const struct hf_walker walker = {.arg = k, .node = visit_alone, .error = bad_alone};
+	const struct hf_walker walker = {.arg = k, .node = visit_alone, .error = go_on};
 	struct hf_id tree = n->subtree;
 	bool is_folder = n->type == HF_NODE_DIR;
 

@@ -22,7 +22,7 @@ struct hf_diff_result {
 	uint64_t errors; /* calls of error() */
 };
 
-/* What it calls, on the caller's thread unless it says otherwise. */
+/* What it calls, on the caller's thread. */
 struct hf_differ {
 	void *arg;
 	bool with_metadata; /* tell also of what differs in nothing else */
@@ -34,8 +34,7 @@ struct hf_differ {
 	 */
 	struct hf_err *(*change)(void *arg, const char *path, const char *how);
 
-	/* Something cannot be read, and is left out: that is all that is known. Takes `e`. May come
-	 * from any thread, one at a time. */
+	/* Something cannot be read, and is left out. Takes `e`. */
 	void (*error)(void *arg, struct hf_err *e);
 };
 

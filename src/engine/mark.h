@@ -1,36 +1,43 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Marking what trees use: every tree and data blob below some roots, each tree read once, by
- * several threads. Memory: four bytes for each folder that waits, beside the marks.
+ * What snapshots need: all trees below their roots, each read once by one of several threads, and
+ * all blobs that these name. Who asks keeps the books; here is only the walk.
+ *
+ * Anything that is missing or cannot be read ends the walk: what is not known to be unneeded must
+ * not be deleted.
  */
 #ifndef HF_ENGINE_MARK_H
 #define HF_ENGINE_MARK_H
 
-#include "base/bits.h"
+#include <stdatomic.h>
+
 #include "base/stop.h"
 #include "repo/index.h"
+#include "repo/snapshot.h"
 
-/* Both are called by one thread at a time, on any. */
 struct hf_marker {
 	void *arg;
-
-	/* No index lists this blob. May come several times for the same one. */
-	void (*missing)(void *arg, const struct hf_blob *blob);
-
 	/*
-	 * The tree cannot be read, or not to its end; its rest is left out. Takes `e`; returns NULL
-	 * to go on.
+	 * The blob is needed. Sets *is_new if it was not before; the trees below a new one are then
+	 * walked. Called from any thread. An error ends the walk.
 	 */
-	struct hf_err *(*error)(void *arg, const struct hf_id *tree, struct hf_err *e);
+	struct hf_err *(*need)(void *arg, const struct hf_blob *blob, bool *is_new);
+	struct hf_stop *stop;
+	atomic_uint_fast64_t *done; /* counts roots of which all has been walked; or NULL */
 };
 
+/* Walks the trees of these snapshots. HF_ECORRUPT also: a snapshot names no tree. */
+struct hf_err *hf_mark(struct hf_repo *repo, struct hf_index *ix,
+	const struct hf_snapshot *const *snapshots, size_t n,
+	const struct hf_marker *marker) HF_MUST;
+
 /*
- * Adds the numbers of the blobs in use to `used`, which holds hf_index_len() numbers; the index does
- * not change meanwhile. A tree whose number is in there already is taken for done, with all below
- * it. HF_ECANCELED: `stop`, which may be NULL, was set.
+ * Counts the blobs that the `n_gone` snapshots `gone` need and the `n_kept` others do not, and the
+ * bytes that they take in packs, each once.
  */
-struct hf_err *hf_mark(struct hf_repo *repo, struct hf_index *ix, const struct hf_id *roots,
-	size_t n_roots, struct hf_bits *used, const struct hf_marker *m,
-	struct hf_stop *stop) HF_MUST;
+struct hf_err *hf_mark_unique(struct hf_repo *repo, struct hf_index *ix,
+	const struct hf_snapshot *const *kept, size_t n_kept,
+	const struct hf_snapshot *const *gone, size_t n_gone, struct hf_stop *stop,
+	uint64_t *blobs, uint64_t *bytes) HF_MUST;
 
 #endif

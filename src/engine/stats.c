@@ -6,6 +6,8 @@
  */
 #include "engine/stats.h"
 
+#include <pthread.h>
+
 #include "base/bits.h"
 #include "base/idset.h"
 #include "codec/sha256.h"
@@ -65,9 +67,10 @@ struct hf_stats {
 	struct hf_idset pairs;    /* of path and blob, and paths alone */
 	struct hf_sha256 *hash;
 
-	struct hf_bits used; /* blobs, by number */
+	struct hf_bits used;  /* blobs, by number */
+	pthread_mutex_t lock; /* guards the following */
 	bool has_missing;
-	struct hf_blob missing; /* the first one that is in no index */
+	struct hf_blob missing; /* one that is in no index */
 };
 
 struct hf_stats *
@@ -85,6 +88,7 @@ hf_stats_new(struct hf_repo *repo, struct hf_index *ix, enum hf_stats_mode mode,
 	s->progress = progress;
 	s->inodes.max = s->contents.max = s->pairs.max = MAX_SET;
 	s->hash = hf_sha256_new();
+	pthread_mutex_init(&s->lock, NULL);
 	if (mode == HF_STATS_RAW_DATA)
 		hf_bits_init(&s->used, n);
 	else if (mode != HF_STATS_RESTORE_SIZE)
@@ -106,6 +110,7 @@ hf_stats_free(struct hf_stats *s)
 	hf_idset_clear(&s->pairs);
 	hf_sha256_free(s->hash);
 	hf_bits_clear(&s->used);
+	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
@@ -307,28 +312,31 @@ count_content(struct hf_stats *s, const char *path, const struct hf_node *n)
 
 /* ---- blobs in use ---- */
 
-static void
-note_missing(void *arg, const struct hf_blob *blob)
+static struct hf_err *
+missing_blob(const struct hf_blob *blob)
+{
+	return hf_err(HF_ENOTFOUND, "blob <%s/%.8s> not found", hf_blob_type_text(blob->type),
+		hf_id_hex(&blob->id).s);
+}
+
+/* On any thread. What is below a tree that is missing cannot be counted; data can wait. */
+static struct hf_err *
+need(void *arg, const struct hf_blob *blob, bool *is_new)
 {
 	struct hf_stats *s = arg;
+	struct hf_location at;
 
-	if (!s->has_missing || blob->type == HF_TREE)
-		s->missing = *blob;
+	if (hf_index_find(s->ix, blob, 0, &at)) {
+		*is_new = hf_bits_add(&s->used, at.number);
+		return NULL;
+	}
+	if (blob->type == HF_TREE)
+		return missing_blob(blob);
+	pthread_mutex_lock(&s->lock);
 	s->has_missing = true;
-}
-
-static struct hf_err *
-missing_blob(const struct hf_stats *s)
-{
-	return hf_err(HF_ENOTFOUND, "blob <%s/%.8s> not found",
-		hf_blob_type_text(s->missing.type), hf_id_hex(&s->missing.id).s);
-}
-
-static struct hf_err *
-fail(void *arg, const struct hf_id *tree, struct hf_err *e)
-{
-	(void)arg;
-	return hf_err_in(e, "tree %s", hf_id_hex(tree).s);
+	s->missing = *blob;
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
 }
 
 /* ---- the walk ---- */
@@ -400,7 +408,7 @@ struct hf_err *
 hf_stats_add(struct hf_stats *s, const struct hf_snapshot *sn, struct hf_stop *stop)
 {
 	struct hf_walker walker = {s, visit_node, leave_folder, NULL, enter_folder};
-	const struct hf_marker marker = {s, note_missing, fail};
+	const struct hf_marker marker = {s, need, stop, NULL};
 
 	atomic_fetch_add(&s->progress->snapshots, 1);
 	atomic_store(&s->progress->blobs, 0);
@@ -409,11 +417,8 @@ hf_stats_add(struct hf_stats *s, const struct hf_snapshot *sn, struct hf_stop *s
 	if (!sn->has_tree)
 		return hf_err(HF_ECORRUPT, "snapshot %.8s has nil tree", hf_id_hex(&sn->id).s);
 	s->result.snapshots++;
-	if (s->mode == HF_STATS_RAW_DATA) {
-		HF_TRY(hf_mark(s->repo, s->ix, &sn->tree, 1, &s->used, &marker, stop));
-		/* Of a tree it matters at once: what is below it cannot be counted. */
-		return s->has_missing && s->missing.type == HF_TREE ? missing_blob(s) : NULL;
-	}
+	if (s->mode == HF_STATS_RAW_DATA)
+		return hf_mark(s->repo, s->ix, &sn, 1, &marker);
 	s->n_frames = 0;
 	hf_idset_clear(&s->inodes);
 	if (!take_known(s, &sn->tree, true)) {
@@ -460,7 +465,7 @@ hf_stats_end(struct hf_stats *s, struct hf_stats_result *out)
 		atomic_store(&s->progress->bytes, s->result.bytes);
 	}
 	if (s->has_missing)
-		return missing_blob(s);
+		return missing_blob(&s->missing);
 	*out = s->result;
 	return NULL;
 }
