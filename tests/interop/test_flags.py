@@ -67,7 +67,7 @@ def flags_are_taken(tmp):
         for name, flag in known.items():
             if (command, name) in compat.LACKS:
                 continue
-            value = [values.get(name, "1")] if flag.takes else []
+            value = [values.get(name, "1d" if name.startswith("keep-within") else "1")] if flag.takes else []
             argv += [f"--{name}", *value] + ([f"-{flag.letter}", *value] if flag.letter else [])
         r = tap.run(tap.holdfast(), *command.split(), *argv, "--help", check=None)
         tap.eq((r.returncode, r.stderr), (0, ""), f"{command} {shlex.join(argv)}")
