@@ -12,6 +12,7 @@
 #include "cli/format.h"
 #include "cli/password.h"
 #include "cli/session.h"
+#include "cli/snaplist.h"
 #include "cli/table.h"
 #include "repo/key.h"
 
@@ -108,7 +109,7 @@ say_changed(struct hf_session *s, const struct hf_id *id)
 		e = hf_key_read(hf_repo_store(s->repo), id, &info);
 	if (s->cli->is_restic && e == NULL) {
 		hf_buf_addf(&text, "<Key of %s@%s, created on ", info.username, info.hostname);
-		hf_format_go_time(&text, &info.created);
+		hf_go_time(&text, &info.created);
 		hf_buf_add_char(&text, '>');
 	} else {
 		hf_buf_add_str(&text, hf_id_hex(id).s);

@@ -110,33 +110,6 @@ hf_format_time(const struct hf_time *t)
 	return text;
 }
 
-void
-hf_format_go_time(struct hf_buf *out, const struct hf_time *t)
-{
-	int zone = t->zone_s < 0 ? -t->zone_s : t->zone_s;
-	time_t shown = (time_t)(t->sec + t->zone_s), sec = (time_t)t->sec;
-	struct tm tm, local;
-
-	if (gmtime_r(&shown, &tm) == NULL)
-		return;
-	hf_buf_addf(out, "%04lld-%02d-%02d %02d:%02d:%02d", (long long)tm.tm_year + 1900,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	if (t->nsec != 0) {
-		hf_buf_addf(out, ".%09u", t->nsec);
-		while (out->p[out->len - 1] == '0')
-			out->len--;
-	}
-	hf_buf_addf(
-		out, " %c%02d%02d ", t->zone_s < 0 ? '-' : '+', zone / 3600, zone / 60 % 60);
-	if (localtime_r(&sec, &local) != NULL && local.tm_gmtoff == t->zone_s)
-		hf_buf_add_str(out, local.tm_zone);
-	else if (t->zone_s == 0)
-		hf_buf_add_str(out, "UTC");
-	else
-		hf_buf_addf(out, "%c%02d%02d", t->zone_s < 0 ? '-' : '+', zone / 3600,
-			zone / 60 % 60);
-}
-
 const char *
 hf_format_zone(void)
 {

@@ -3,7 +3,6 @@
 #ifndef HF_CLI_FORMAT_H
 #define HF_CLI_FORMAT_H
 
-#include "base/buf.h"
 #include "base/time.h"
 
 /* A short text, by value, so that hf_format_bytes(n).s can stand in an argument list. */
@@ -16,9 +15,6 @@ struct hf_text hf_format_percent(uint64_t n, uint64_t of); /* "12.34%", "" of 0,
 struct hf_text hf_format_seconds(uint64_t s);              /* "0:05", "1:02:03" */
 struct hf_text hf_format_duration(double s);            /* Go's: "350ms", "1.5s", "2m3.25s" */
 struct hf_text hf_format_time(const struct hf_time *t); /* local, "2006-01-02 15:04:05" */
-
-/* Appends it as Go prints an instant: clock with fraction, offset, name of the zone or offset again. */
-void hf_format_go_time(struct hf_buf *out, const struct hf_time *t);
 
 /* The zone's name as Go gives it: "UTC" or TZ's value if set, else "local time". */
 const char *hf_format_zone(void);

@@ -246,12 +246,49 @@ hf_snapshots_print(struct hf_out *out, const struct hf_snapshot *const *v, size_
 	hf_say(out, HF_SAY_DATA, "Timestamps shown in %s\n%zu snapshots", hf_format_zone(), n);
 }
 
+/* As Go prints an instant: clock with fraction, offset, name of the zone or offset again. */
+void
+hf_go_time(struct hf_buf *out, const struct hf_time *t)
+{
+	int zone = t->zone_s < 0 ? -t->zone_s : t->zone_s;
+	time_t shown = (time_t)(t->sec + t->zone_s), sec = (time_t)t->sec;
+	struct tm tm, local;
+
+	if (gmtime_r(&shown, &tm) == NULL)
+		return;
+	hf_buf_addf(out, "%04lld-%02d-%02d %02d:%02d:%02d", (long long)tm.tm_year + 1900,
+		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (t->nsec != 0) {
+		hf_buf_addf(out, ".%09u", t->nsec);
+		while (out->p[out->len - 1] == '0')
+			out->len--;
+	}
+	hf_buf_addf(
+		out, " %c%02d%02d ", t->zone_s < 0 ? '-' : '+', zone / 3600, zone / 60 % 60);
+	if (localtime_r(&sec, &local) != NULL && local.tm_gmtoff == t->zone_s)
+		hf_buf_add_str(out, local.tm_zone);
+	else if (t->zone_s == 0)
+		hf_buf_add_str(out, "UTC");
+	else
+		hf_buf_addf(out, "%c%02d%02d", t->zone_s < 0 ? '-' : '+', zone / 3600,
+			zone / 60 % 60);
+}
+
 void
 hf_snapshot_sentence(struct hf_buf *out, const struct hf_snapshot *s)
 {
 	hf_buf_addf(out, "snapshot %.8s of [", hf_id_hex(&s->id).s);
 	add_joined(out, &s->paths, " ");
 	hf_buf_add_str(out, "] at ");
-	hf_format_go_time(out, &s->time);
+	hf_go_time(out, &s->time);
 	hf_buf_addf(out, " by %s@%s", s->username != NULL ? s->username : "", host_of(s));
+}
+
+void
+hf_snapshot_say(struct hf_out *out, enum hf_say level, const struct hf_snapshot *s)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
+
+	hf_snapshot_sentence(&text, s);
+	hf_say(out, level, "\n%.*s", (int)text.len, (const char *)text.p);
 }
