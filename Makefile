@@ -18,6 +18,7 @@
 #   make stores     those about stores, each over every server
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make beside-restic  writes docs/cache-beside-restic.md from what is seen
+#   make compat     writes docs/compatibility.md from the help of both programs
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -84,6 +85,9 @@ stores: all peers
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
 
+compat: all peers
+	@tools/compat --write
+
 cache: all peers
 	@CACHE=long tools/run-tests -C $(BUILD) --scale 10 cache
 
@@ -131,4 +135,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks cache cache-stress stores beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo compat interop model sim torture locks cache cache-stress stores beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean

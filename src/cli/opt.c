@@ -18,8 +18,8 @@ hf_args_clear(struct hf_args *a)
 	*a = (struct hf_args){0};
 }
 
-static bool
-takes_value(const struct hf_opt *o)
+bool
+hf_opt_takes_value(const struct hf_opt *o)
 {
 	return o->kind != HF_OPT_IS_FLAG && o->kind != HF_OPT_IS_COUNT;
 }
@@ -331,7 +331,7 @@ parse_long(struct parser *p, const char *word)
 			return NULL;
 		return hf_err(HF_EINVAL, "unknown flag: --%.*s", (int)len, word);
 	}
-	if (value == NULL && takes_value(f.opt)) {
+	if (value == NULL && hf_opt_takes_value(f.opt)) {
 		if (p->next >= p->argc)
 			return hf_err(HF_EINVAL, "flag needs an argument: --%s", f.opt->name);
 		value = p->argv[p->next++];
@@ -355,7 +355,7 @@ parse_short(struct parser *p, const char *word)
 		}
 		if (*s == '=' && s[1] != '\0') {
 			value = s + 1;
-		} else if (takes_value(f.opt)) {
+		} else if (hf_opt_takes_value(f.opt)) {
 			if (*s != '\0')
 				value = s;
 			else if (p->next < p->argc)
@@ -462,8 +462,8 @@ add_explanation(struct hf_buf *out, const struct hf_opt *o)
 		hf_buf_addf(out, " (default: %s)", o->def);
 }
 
-static bool
-is_shown(const struct hf_opt *o)
+bool
+hf_opt_is_shown(const struct hf_opt *o)
 {
 	return !o->is_hidden && o->instead == NULL;
 }
@@ -471,7 +471,7 @@ is_shown(const struct hf_opt *o)
 static size_t
 names_width(const struct hf_opt *o)
 {
-	return 8 + strlen(o->name) + (takes_value(o) ? 1 + strlen(o->arg) : 0);
+	return 8 + strlen(o->name) + (hf_opt_takes_value(o) ? 1 + strlen(o->arg) : 0);
 }
 
 void
@@ -480,7 +480,7 @@ hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out)
 	size_t column = 0;
 
 	for (size_t i = 0; i < opts->n; i++)
-		if (is_shown(&opts->v[i]) && names_width(&opts->v[i]) > column)
+		if (hf_opt_is_shown(&opts->v[i]) && names_width(&opts->v[i]) > column)
 			column = names_width(&opts->v[i]);
 	column = column > 32 ? 32 : column + 3;
 
@@ -489,13 +489,13 @@ hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out)
 		hf_auto(hf_buf) text = HF_BUF_MAX(4096);
 		size_t start = out->len;
 
-		if (!is_shown(o))
+		if (!hf_opt_is_shown(o))
 			continue;
 		if (o->letter != 0)
 			hf_buf_addf(out, "  -%c, --%s", o->letter, o->name);
 		else
 			hf_buf_addf(out, "      --%s", o->name);
-		if (takes_value(o))
+		if (hf_opt_takes_value(o))
 			hf_buf_addf(out, " %s", o->arg);
 		if (out->len - start + 2 > column)
 			hf_buf_addf(out, "\n%*s", (int)column, "");
@@ -525,12 +525,12 @@ hf_opt_scdoc(const struct hf_opts *opts, struct hf_buf *out)
 		const struct hf_opt *o = &opts->v[i];
 		hf_auto(hf_buf) text = HF_BUF_MAX(4096);
 
-		if (!is_shown(o))
+		if (!hf_opt_is_shown(o))
 			continue;
 		if (o->letter != 0)
 			hf_buf_addf(out, "*-%c*, ", o->letter);
 		hf_buf_addf(out, "*--%s*", o->name);
-		if (takes_value(o)) {
+		if (hf_opt_takes_value(o)) {
 			hf_buf_add_str(out, " _");
 			for (const char *s = o->arg; *s != '\0'; s++) {
 				if (strchr("\\*_#[]", *s) != NULL)

@@ -235,8 +235,8 @@ replace_index(struct prune *p)
 	struct hf_err *e =
 		delete_files(p, HF_PRUNE_DELETE_INDEX, HF_INDEX, p->obsolete, p->n_obsolete);
 
-	if (e == NULL)
-		e = verify_lease(p);
+	if (e == NULL && p->lease != NULL)
+		e = hf_lease_validate(p->lease);
 	return e != NULL ? put_back(p, e) : NULL;
 }
 

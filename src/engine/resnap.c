@@ -26,7 +26,7 @@ hf_validate(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
 
 	for (int i = 0; i < VALIDATE_TRIES && lease != NULL; i++) {
 		hf_err_free(e);
-		e = hf_lease_verify(lease);
+		e = ix != NULL ? hf_lease_validate(lease) : hf_lease_verify(lease);
 		if (e == NULL && ix != NULL)
 			e = validate_index(repo, ix);
 		if (e == NULL || hf_err_code(e) != HF_EIO)

@@ -25,7 +25,7 @@ struct hf_err *hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf
 
 /*
  * The validation alone (docs/locking-design.md, D4), for who has saved something that stands on
- * index files. A store that does not answer is asked again. `lease` and `ix` may be NULL.
+ * index files; for them it waits where listings lag. A store that does not answer is asked again. `lease` and `ix` may be NULL.
  */
 struct hf_err *hf_validate(
 	struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix) HF_MUST;
