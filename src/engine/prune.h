@@ -25,7 +25,8 @@
  *      lock.
  *  (3) What cannot be read, or is missing, ends it before anything is changed.
  *
- * Memory: the index; 3 bits per blob and 80 bytes per pack; 4 bytes for each blob that is moved.
+ * Memory: the index; 3 bits per blob, a fourth while new snapshots are walked in B1; 80 bytes per
+ * pack; 4 bytes for each blob that is moved.
  */
 #ifndef HF_ENGINE_PRUNE_H
 #define HF_ENGINE_PRUNE_H

@@ -225,7 +225,7 @@ decide_pack(struct deciding *d, uint32_t number, const struct hf_id *id, uint64_
 	if (pk->size != size && pk->n_used > 0) {
 		prune_say(p, true,
 			"pack %.8s: calculated size %ju does not match real size %ju\n"
-			"Run 'restic repair index'",
+			"`repair index` corrects that, if the pack is sound",
 			hf_id_hex(id).s, (uintmax_t)pk->size, (uintmax_t)size);
 		return hf_err(
 			HF_ECORRUPT, "pack size does not match calculated size from index");

@@ -7,11 +7,12 @@ import pathlib
 import random
 import re
 import shutil
-import subprocess
+import signal
 import time
 
 import compare
 import handmade
+import locking
 import repos
 import tap
 from pair import Pair
@@ -276,6 +277,26 @@ def finishes_what_was_begun(tmp):
     tap.eq(repos.files(g.repo, "data") & before, repos.files(g.repo, "data") & before)
     is_sound(g.repo, ours, theirs)
     tap.contains(ours(g.repo, "prune", "--max-unused", "0", "-v").stdout, "unused size: 0.00% of total size")
+
+
+@tap.test
+def is_told_to_stop(tmp):
+    """Ends in order; what has been uploaded is listed, and nothing is deleted."""
+    ours, theirs, g = both(tmp)
+    theirs(g.repo, "forget", "-q", *g.snapshots[1:4])
+    before = repos.files(g.repo, "data")
+    with locking.Held(ours, g.repo, "delay@2:put:pack", "prune", "--max-unused", "0", "--pack-size", "4",
+                      gate=g.tmp / "gate") as p:
+        locking.until("a new pack", lambda: repos.files(g.repo, "data") - before)
+        p.signal(signal.SIGINT)
+        p.release()
+        tap.eq(p.end(), 130, p.stderr())
+    tap.eq(repos.locks(g.repo), [])
+    tap.ok(before < repos.files(g.repo, "data"))
+    tap.eq(set(ours(g.repo, "list", "packs").stdout.split()), repos.files(g.repo, "data"))
+    is_sound(g.repo, ours, theirs)
+    ours(g.repo, "prune", "--max-unused", "0", "--pack-size", "4")
+    is_sound(g.repo, ours, theirs)
 
 
 tap.main()
