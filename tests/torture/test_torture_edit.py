@@ -80,6 +80,8 @@ class Torture:
         if not is_damaged:
             self.is_sound(repo)
         self.covers(repo, new)
+        if done and not plan.startswith("kill"):
+            tap.ok(all(map(is_done, self.list(repo))), "success, but it is not done")
         self.ours(repo, *command)
         self.covers(repo, new)
         tap.ok(all(map(is_done, self.list(repo))), "once more, and it is not done")
