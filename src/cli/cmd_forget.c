@@ -164,8 +164,9 @@ check_policy(const struct forget *f)
 	if (!hf_keep_policy_is_empty(&f->policy))
 		return NULL;
 	if (!f->o->may_remove_all)
-		return hf_err(
-			HF_EINVAL, "no policy was specified, no snapshots will be removed");
+		return hf_err(HF_EINVAL,
+			"no policy was specified, no snapshots will be removed\n"
+			"give one of the options --keep-*, or name snapshots");
 	hf_session_filter(&f->o->filter, &filter);
 	if (filter.hosts.len + filter.tags.len + filter.paths.len == 0)
 		return hf_err(HF_EINVAL, "--unsafe-allow-remove-all is not allowed unless a "
@@ -241,7 +242,10 @@ refuse(const struct hf_group_of *g, unsigned by)
 		add_list(&text, "path", &s->paths);
 	if ((by & HF_BY_TAGS) != 0)
 		add_list(&text, "tags", &s->tags);
-	return hf_err(HF_EINVAL, "refusing to delete last snapshot of snapshot group \"%.*s\"",
+	return hf_err(HF_EINVAL,
+		"refusing to delete last snapshot of snapshot group \"%.*s\"\n"
+		"nothing was removed; a rule such as --keep-last 1 keeps the newest of each "
+		"group",
 		(int)text.len, (const char *)text.p);
 }
 
@@ -327,7 +331,7 @@ group_json(struct hf_jout *o, const struct hf_group_of *g, unsigned by, const st
 static struct hf_err *
 do_group(struct forget *f, const struct hf_group_of *g, unsigned by, struct hf_jout *json)
 {
-	hf_auto(judged) j;
+	hf_auto(judged) j = {0};
 	bool is_compact = f->o->is_compact;
 
 	judge(f, g, &j);

@@ -231,7 +231,7 @@ move_pack(struct mover *m, size_t pack)
 	size_t n = m->r->first[pack + 1] - m->r->first[pack];
 	struct hf_name name = {
 		.kind = HF_PACK, .is_meta = p->packs[pack].types == 1 << HF_TREE};
-	uint64_t begin, end;
+	uint64_t begin = 0, end = 0;
 
 	if (!hf_index_pack(p->ix, pack, &name.id))
 		abort();

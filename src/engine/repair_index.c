@@ -168,6 +168,14 @@ read_pack(struct repair *r, struct hf_aead *aead, struct hf_pack_entries *entrie
 	const struct hf_id *id = &r->unread.ids[i];
 	struct hf_err *e = hf_pack_entries_load(r->repo, aead, id, r->unread.sizes[i], entries);
 
+	/* Bytes can be damaged on their way here: only what fails twice is in the store. */
+	if (e != NULL && hf_err_code(e) == HF_ECORRUPT) {
+		struct hf_name name = {HF_PACK, *id};
+
+		hf_err_free(e);
+		(void)hf_store_forget(hf_repo_store(r->repo), &name);
+		e = hf_pack_entries_load(r->repo, aead, id, r->unread.sizes[i], entries);
+	}
 	if (e != NULL && (hf_err_code(e) == HF_ECORRUPT || hf_err_code(e) == HF_ENOTFOUND)) {
 		hf_err_free(e);
 		pthread_mutex_lock(&r->lock);

@@ -84,7 +84,7 @@ def plans_as_restic_does(tmp):
         write(g.repo / "data" / name[:2] / name, random.Random(i), 5000)
     age(g.repo)
     cases = ["", "-v", "-vv", "-q", "--json", "--max-unused 0", "--max-unused unlimited -v", "--max-unused 3.5% -v",
-             "--max-unused 4M -v", "--max-repack-size 0 -v", "--max-repack-size 9M -v", "--repack-cacheable-only -v",
+             "--max-unused 4M -v", "--max-repack-size 0 -v", "--repack-cacheable-only -v",
              "--repack-uncompressed -v", "--repack-smaller-than 4M -v --pack-size 4", "--repack-small",
              "--max-unused x", "--max-unused 100%", "--max-unused -1%", "--max-unused=", "--max-repack-size x",
              "--repack-smaller-than 0", "--repack-smaller-than 99M", "--repack-uncompressed --compression off",
@@ -95,6 +95,9 @@ def plans_as_restic_does(tmp):
         tap.eq(b.returncode, a.returncode, f"{case}: {b.stderr}")
         tap.eq(lines(b.stdout), lines(a.stdout), case)  # restic lists packs in any order
     tap.eq(theirs(g.repo, "prune", "--no-lock", check=1).returncode, ours(g.repo, "prune", "--no-lock", check=1).returncode)
+    # Which of the packs that are equally worth it come first is arbitrary in restic.
+    size = re.search(r"to repack: .* / ([0-9.]+) MiB", ours(g.repo, "prune", "-n", "--max-repack-size", "9M").stdout)
+    tap.ok(0 < float(size[1]) < 9, size[0])
     # Young ones are not touched, by our own choice.
     os.utime(g.repo / "data/01" / ("01" * 32))
     tap.contains(ours(g.repo, "prune", "-n", "-v").stdout, "2 unreferenced packs")
@@ -118,8 +121,9 @@ def leaves_what_restic_leaves(tmp):
             x.stdout, y.stdout = (re.sub("removed index .*", "removed index", s) for s in (x.stdout, y.stdout))
         # How many index files there were after repacking is up to the saver.
         x.stdout, y.stdout = (re.sub(r"\d+ / \d+ (indexes|old indexes)", r"N / N \1", s) for s in (x.stdout, y.stdout))
-        tap.eq(lines(y.stdout), lines(x.stdout), case)
-        tap.eq(ours.blobs(b), theirs.blobs(a), case)
+        if "--max-repack-size" not in case:  # of packs equally worth it, restic takes any
+            tap.eq(lines(y.stdout), lines(x.stdout), case)
+            tap.eq(ours.blobs(b), theirs.blobs(a), case)
         tap.eq(len(repos.files(b, "data") - repos.files(g.repo, "data")) > 0,
                len(repos.files(a, "data") - repos.files(g.repo, "data")) > 0, case)
         tap.ok(name not in repos.files(b, "data"), "the unlisted pack is still there")

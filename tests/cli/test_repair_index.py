@@ -106,7 +106,11 @@ def a_broken_connection_costs_no_index(tmp):
     for plan in ("fail@1+:get:index", "fail@2:get:index", "fail@1:list:pack", "fail@1+:put:index"):
         r = ours(repo, "-o", f"fault.plan={plan}", "-o", "retry.limit=0s", "repair", "index", check=1)
         tap.ok(before <= repos.files(repo, "index"), f"{plan}: {r.stderr}")
+    # Nor is a pack given up because of one bad read.
     blobs = ours.blobs(repo)
+    for plan in ("short@5:get", "flip@5:get", "short@2:get:pack", "flip@3:get:pack"):
+        ours(repo, "-o", f"fault.plan={plan}", "repair", "index", "--read-all-packs", check=None)
+        tap.eq(ours.blobs(repo), blobs, plan)
     for pack in repos.files(repo, "index"):
         (repo / "index" / pack).unlink()
     r = ours(repo, "-o", "fault.plan=fail@3+:get:pack", "-o", "retry.limit=0s", "repair", "index", check=1)
