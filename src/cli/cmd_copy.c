@@ -298,7 +298,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	}
 	delete_suspects(&c);
 	c.from.is_settled = e == NULL; /* every blob was proven */
-	return e;
+	return e != NULL ? e : hf_session_unread(&c.from);
 }
 
 const struct hf_command hf_cmd_copy = {

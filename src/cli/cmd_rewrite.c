@@ -204,7 +204,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	HF_TRY(hf_reshape_open(&reshape, o->forgets, &o->filter, args, &r.list));
 	HF_TRY(rewrite_all(&r, &reshape));
 	hf_reshape_end(&reshape);
-	return NULL;
+	return hf_session_unread(&r.session);
 }
 
 const struct hf_command hf_cmd_rewrite = {

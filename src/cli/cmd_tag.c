@@ -171,7 +171,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	/* Restic ends with success here. */
 	if (t.n_failed > 0 && !cli->is_restic)
 		return hf_err(HF_EFATAL, "%zu snapshots could not be modified", t.n_failed);
-	return NULL;
+	return hf_session_unread(&t.session);
 }
 
 const struct hf_command hf_cmd_tag = {

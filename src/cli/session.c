@@ -215,9 +215,11 @@ hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_filter *
 static void
 report_bad(void *arg, const char *text, struct hf_err *e)
 {
-	struct hf_cli *cli = arg;
+	struct hf_session *s = arg;
+	enum hf_code code = hf_err_code(e);
 
-	hf_say_err(cli->out, "Ignoring \"%s\": %s", text, hf_err_text(e));
+	hf_say_err(s->cli->out, "Ignoring \"%s\": %s", text, hf_err_text(e));
+	s->n_unread += code != HF_ENOTFOUND && code != HF_EINVAL;
 	hf_err_free(e);
 }
 
@@ -231,7 +233,20 @@ hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *opts,
 	hf_session_filter(opts, &filter);
 	for (size_t i = 0; i < ids->len; i++)
 		hf_strings_add(&texts, ids->v[i]);
-	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s->cli, out);
+	s->n_unread = 0;
+	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s, out);
+}
+
+struct hf_err *
+hf_session_unread(const struct hf_session *s)
+{
+	if (s->n_unread == 0 || s->cli->is_restic)
+		return NULL;
+	return hf_err(HF_EFATAL,
+		"%zu snapshots could not be read, and nothing was done about them\nThe same "
+		"command again takes up where this one left off; `check` tells whether they "
+		"are damaged.",
+		s->n_unread);
 }
 
 struct hf_err *

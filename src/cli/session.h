@@ -20,6 +20,7 @@ struct hf_session {
 	struct hf_lease *lease; /* NULL: none was asked for */
 	bool is_settled; /* what was done is known to be whole: the lock has done its duty */
 	struct hf_index *index; /* NULL before hf_session_load_index() */
+	size_t n_unread;        /* snapshots that were passed over the last time */
 };
 
 void hf_session_clear(struct hf_session *s);
@@ -71,6 +72,12 @@ void hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_fil
  */
 struct hf_err *hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *filter,
 	const struct hf_args *ids, struct hf_snapshots *out) HF_MUST;
+
+/*
+ * For the end of a command that changes snapshots: an error if some that were meant could not be
+ * read. Restic says so and ends with success; under its name, so do we.
+ */
+struct hf_err *hf_session_unread(const struct hf_session *s) HF_MUST;
 
 /* Finds the one snapshot that `text` means; *subfolder may become NULL. The caller owns both. */
 struct hf_err *hf_session_snapshot(struct hf_session *s, const struct hf_filter_opts *filter,

@@ -6,6 +6,7 @@
 
 enum {
 	MAX_PATH = 16 << 20,
+	LOAD_TRIES = 3,
 	MEMOS = 1 << 18, /* entries of the table; what falls on one place forgets each other */
 };
 
@@ -223,14 +224,23 @@ check_form(struct hf_retree *t, struct level *l)
 		(int)quoted.len, (const char *)quoted.p);
 }
 
+/* Bytes can be damaged on their way: what is to be taken for lost must fail more than once. */
 static struct hf_err *
 load(struct hf_retree *t, struct level *l)
 {
 	struct hf_blob blob = {l->id, HF_TREE};
+	struct hf_err *e = NULL;
 
 	if (hf_id_is_zero(&l->id))
 		return hf_err(HF_ECORRUPT, "folder without a tree");
-	HF_TRY(hf_reader_blob(t->reader, &blob, &l->plain));
+	for (int i = 0; i < LOAD_TRIES; i++) {
+		hf_err_free(e);
+		hf_buf_reset(&l->plain);
+		e = hf_reader_blob(t->reader, &blob, &l->plain);
+		if (e == NULL || hf_err_code(e) != HF_ECORRUPT)
+			break;
+	}
+	HF_TRY(e);
 	return hf_tree_parse(hf_buf_bytes(&l->plain), &l->tree);
 }
 

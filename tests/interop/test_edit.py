@@ -288,4 +288,27 @@ def recover_what_is_below_a_damaged_root(tmp):
     tap.eq(ours(base, "dump", "latest", f"{below[:8]}/f").stdout, "")
 
 
+@tap.test
+def a_snapshot_that_cannot_be_read(tmp):
+    """The others are changed; that it was passed over is said, and makes the exit code 1. Restic ends with 0."""
+    base = repository(tmp)
+    ours = repos.holdfast()
+    victim = ours.snapshots(base)[0]["id"]
+    path = base / "snapshots" / victim
+    os.chmod(path, 0o600)
+    path.write_bytes(bytes(100))
+    (tmp / "restic").symlink_to(ours.path)
+    s = Sides(tmp, base)
+    for argv in (["tag", "--add", "x"], ["rewrite", "-e", "a"], ["repair", "snapshots", "--forget"],
+                 ["tag", "--add", "x", "--json"]):
+        s.reset()
+        a, b = s.both(*argv)
+        tap.eq((a.returncode, b.returncode), (0, 1), argv)
+        tap.eq(s.state(s.repos[1]), s.state(s.repos[0]))
+        tap.contains(b.stderr, f'Ignoring "{victim}"')
+        tap.contains(b.stderr, "1 snapshots could not be read")
+        s.reset()
+        repos.Program("restic", tmp / "restic")(s.repos[1], *argv, check=0)
+
+
 tap.main()
