@@ -7,6 +7,9 @@
 #include "engine/prune.h"
 #include "repo/index.h"
 
+/* What a pack holds: bits 1 << enum hf_blob_type. */
+enum { ONLY_DATA = 1 << HF_DATA, ONLY_TREES = 1 << HF_TREE, MIXED = ONLY_DATA | ONLY_TREES };
+
 /* What becomes of a pack. */
 enum pack_action {
 	PACK_UNSEEN, /* listed by an index, but not in the store; so far */
@@ -64,6 +67,14 @@ prune_drops(const struct prune *p, size_t pack)
 	return pack < p->n_packs && p->packs[pack].action != PACK_KEEP;
 }
 
+/* True when the pack has to be moved because of blobs that are not compressed. */
+static inline bool
+prune_must_compress(const struct prune *p, const struct pack_state *pk)
+{
+	return hf_repo_config(p->repo)->version >= 2 && pk->is_plain &&
+	       (pk->types == ONLY_TREES || p->o->compresses);
+}
+
 void prune_phase(struct prune *p, enum hf_prune_phase phase, uint64_t total);
 void prune_say(struct prune *p, bool is_error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -71,6 +82,7 @@ void prune_add_id(struct hf_id **list, size_t *n, const struct hf_id *id);
 
 /* The stages. */
 struct hf_err *prune_mark(struct prune *p) HF_MUST;
+struct hf_err *prune_choose(struct prune *p) HF_MUST;
 struct hf_err *prune_plan(struct prune *p) HF_MUST;
 struct hf_err *prune_repack(struct prune *p) HF_MUST;
 struct hf_err *prune_look_again(struct prune *p) HF_MUST;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What becomes of each pack (A3). The rules and the figures are restic's (restic-format 12.2), but
- * for one: of several copies of a blob, that in the best pack is the one that counts. So the packs
- * that an earlier prune has written win over those that it could not delete any more.
+ * for the choice among copies (prune_choose.c).
  */
 #include <math.h>
 
@@ -12,107 +11,6 @@ enum {
 	MIN_PACK = 4 << 20, /* bytes, below which no pack size may be set */
 	FEW_SMALL = 10,     /* so few small packs are not worth the trouble */
 };
-enum { ONLY_DATA = 1 << HF_DATA, ONLY_TREES = 1 << HF_TREE, MIXED = ONLY_DATA | ONLY_TREES };
-
-/* ---- blobs ---- */
-
-/* From "the first copy is needed" to "this copy is of a needed blob", and which have copies. */
-static void
-spread_marks(struct prune *p)
-{
-	for (size_t i = 0; i < p->n_blobs; i++) {
-		struct hf_location at, first;
-		struct hf_blob blob;
-
-		if (!hf_index_entry(p->ix, i, &blob, &at) ||
-			!hf_index_find(p->ix, &blob, 0, &first) || first.number == i ||
-			!hf_bits_has(&p->used, first.number))
-			continue;
-		hf_bits_add(&p->used, i);
-		hf_bits_add(&p->dup, i);
-		hf_bits_add(&p->dup, first.number);
-	}
-}
-
-static void
-count_blobs(struct prune *p)
-{
-	struct hf_prune_stats *st = &p->plan.stats;
-
-	for (size_t i = 0; i < p->n_blobs; i++) {
-		struct hf_location at;
-		struct hf_blob blob;
-
-		if (!hf_index_entry(p->ix, i, &blob, &at))
-			continue;
-		struct pack_state *pk = &p->packs[at.pack_number];
-		pk->is_plain |= at.raw_length == 0;
-		if (hf_bits_has(&p->used, i) && !hf_bits_has(&p->dup, i)) {
-			pk->n_used++;
-			pk->n_single++;
-			st->blobs.used++;
-			st->size.used += at.length;
-			hf_bits_add(&p->chosen, i);
-			continue;
-		}
-		pk->n_unused++;
-		pk->unused_size += at.length;
-		if (hf_bits_has(&p->used, i)) {
-			st->blobs.duplicate++;
-			st->size.duplicate += at.length;
-		} else {
-			pk->n_garbage++;
-			st->blobs.unused++;
-			st->size.unused += at.length;
-		}
-	}
-}
-
-/* True if pack `a` is the better place for a blob that is in both. */
-static bool
-is_better(const struct prune *p, size_t a, size_t b)
-{
-	const struct pack_state *x = &p->packs[a], *y = &p->packs[b];
-
-	/* Without garbage it can stay as it is: so are the packs that a prune has written. */
-	if ((x->n_garbage == 0) != (y->n_garbage == 0))
-		return x->n_garbage == 0;
-	if ((x->types == MIXED) != (y->types == MIXED))
-		return y->types == MIXED;
-	if (x->is_plain != y->is_plain)
-		return y->is_plain;
-	if ((x->n_single > 0) != (y->n_single > 0))
-		return x->n_single > 0;
-	return x->size != y->size ? x->size > y->size : a < b;
-}
-
-/* Of each blob with copies one becomes the one that is used. */
-static void
-choose_copies(struct prune *p)
-{
-	struct hf_prune_stats *st = &p->plan.stats;
-
-	for (size_t i = 0; i < p->n_blobs; i++) {
-		struct hf_location at, best, other;
-		struct hf_blob blob;
-
-		if (!hf_bits_has(&p->dup, i) || !hf_index_entry(p->ix, i, &blob, &at) ||
-			!hf_index_find(p->ix, &blob, 0, &best) || best.number != i)
-			continue; /* once for each blob */
-		for (unsigned k = 1; hf_index_find(p->ix, &blob, k, &other); k++)
-			if (is_better(p, other.pack_number, best.pack_number))
-				best = other;
-		struct pack_state *pk = &p->packs[best.pack_number];
-		hf_bits_add(&p->chosen, best.number);
-		pk->n_used++;
-		pk->n_unused--;
-		pk->unused_size -= best.length;
-		st->blobs.used++;
-		st->size.used += best.length;
-		st->blobs.duplicate--;
-		st->size.duplicate -= best.length;
-	}
-}
 
 static void
 look_at_packs(struct prune *p)
@@ -169,13 +67,6 @@ struct deciding {
 	uint64_t target;
 	struct candidates large, small;
 };
-
-static bool
-must_compress(const struct prune *p, const struct pack_state *pk)
-{
-	return hf_repo_config(p->repo)->version >= 2 && pk->is_plain &&
-	       (pk->types == ONLY_TREES || p->o->compresses);
-}
 
 /* A pack that no index lists: it goes, unless somebody may still be about to list it. */
 static struct hf_err *
@@ -238,7 +129,7 @@ decide_pack(struct deciding *d, uint32_t number, const struct hf_id *id, uint64_
 		st->size.remove += pk->unused_size;
 	} else if (p->o->cacheable_only && pk->types == ONLY_DATA) {
 		st->packs.keep++;
-	} else if (pk->n_unused == 0 && pk->types != MIXED && !must_compress(p, pk)) {
+	} else if (pk->n_unused == 0 && pk->types != MIXED && !prune_must_compress(p, pk)) {
 		if (size >= d->target)
 			st->packs.keep++;
 		else
@@ -416,7 +307,7 @@ decide_candidates(struct deciding *d)
 		struct pack_state *pk = &p->packs[c->v[i]];
 		uint64_t unused = st->size.duplicate + st->size.unused - st->size.remove -
 				  st->size.repack_rm;
-		bool must = pk->types != ONLY_DATA || must_compress(p, pk);
+		bool must = pk->types != ONLY_DATA || prune_must_compress(p, pk);
 
 		if (st->size.repack + pk->size >= max_repack ||
 			(!must && unused < max && pk->size >= d->target))
@@ -454,12 +345,8 @@ prune_plan(struct prune *p)
 {
 	prune_phase(p, HF_PRUNE_SEARCH, 0);
 	p->n_blobs = hf_index_len(p->ix);
-	hf_bits_init(&p->dup, p->n_blobs);
-	hf_bits_init(&p->chosen, p->n_blobs);
 	look_at_packs(p);
-	spread_marks(p);
-	count_blobs(p);
-	choose_copies(p);
+	HF_TRY(prune_choose(p));
 
 	struct deciding d = {.p = p, .target = target_size(p)};
 	d.large.v = hf_alloc_(p->n_packs + 1, sizeof *d.large.v);

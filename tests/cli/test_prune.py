@@ -256,7 +256,7 @@ def stops_before_anything_is_lost(tmp):
 @tap.test
 def finishes_what_was_begun(tmp):
     """Without the exclusive lock nothing is deleted, and the next run repacks nothing again."""
-    ours, theirs, g = both(tmp)
+    ours, theirs, g = both(tmp, n=16)  # with many small packs, so that the first run joins them
     theirs(g.repo, "forget", "-q", *g.snapshots[1:4])
     age(g.repo)
     before = repos.files(g.repo, "data")
