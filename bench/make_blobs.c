@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A repository with as many blobs as one likes: make_blobs REPO MILLIONS
+ * A repository with as many blobs as one likes: make_blobs REPO MILLIONS [BLOBS_IN_A_PACK]
  *
  * REPO exists; its password is $RESTIC_PASSWORD. The data packs have the right size and nothing in
  * them (they are sparse), so that it costs minutes and megabytes instead of days and terabytes; the
@@ -26,7 +26,8 @@ enum {
 	STORED = 4000,
 	RAW = 9000, /* bytes of each blob */
 	IN_PACK = 4096,
-	IN_INDEX = 12, /* packs */
+	IN_INDEX = 48 << 10, /* blobs */
+	MAX_PACKS = 8192,    /* in one index file */
 };
 
 struct making {
@@ -36,7 +37,8 @@ struct making {
 	struct hf_saver *saver;
 	struct hf_sealer *sealer;
 	struct hf_buf json;
-	struct hf_index_pack packs[IN_INDEX];
+	unsigned in_pack;
+	struct hf_index_pack packs[MAX_PACKS];
 	size_t n_packs;
 };
 
@@ -87,12 +89,12 @@ make_data(struct making *m, uint64_t n)
 		struct hf_index_pack *p = &m->packs[m->n_packs++];
 
 		p->id = id_of("pack", i);
-		for (uint32_t k = 0; k < IN_PACK && i < n; k++, i++)
+		for (uint32_t k = 0; k < m->in_pack && i < n; k++, i++)
 			hf_pack_entries_add(&p->entries,
 				&(struct hf_pack_entry){
 					{id_of("blob", i), HF_DATA}, k * STORED, STORED, RAW});
 		HF_TRY(make_pack(m, p));
-		if (m->n_packs == IN_INDEX)
+		if (m->n_packs == MAX_PACKS || m->n_packs * m->in_pack >= IN_INDEX)
 			HF_TRY(write_index(m));
 	}
 	return write_index(m);
@@ -183,28 +185,33 @@ make(struct making *m, uint64_t n)
 int
 main(int argc, char **argv)
 {
-	struct making m = {.json = HF_BUF_MAX(1 << 30), .ix = hf_index_new()};
+	struct making *made = hf_new(struct making);
 	hf_auto(hf_secret) password = {0};
 	const char *secret = getenv("RESTIC_PASSWORD");
 	struct hf_store *store;
 
-	if (argc != 3 || secret == NULL)
+	made->json = (struct hf_buf)HF_BUF_MAX(1 << 30);
+	made->ix = hf_index_new();
+
+	if (argc < 3 || argc > 4 || secret == NULL)
 		return 2;
-	m.path = argv[1];
+	made->in_pack = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : IN_PACK;
+	made->path = argv[1];
 	hf_secret_set(&password, hf_str_bytes(hf_str(secret)));
 	struct hf_err *e = hf_store_local(argv[1], 4, &store);
 	if (e == NULL)
-		e = hf_repo_open(store, &password, NULL, &m.repo);
+		e = hf_repo_open(store, &password, NULL, &made->repo);
 	if (e == NULL)
-		e = make(&m, (uint64_t)(strtod(argv[2], NULL) * 1e6));
+		e = make(made, (uint64_t)(strtod(argv[2], NULL) * 1e6));
 	if (e != NULL)
 		fprintf(stderr, "make_blobs: %s\n", hf_err_text(e));
-	hf_sealer_free(m.sealer);
-	hf_saver_free(m.saver);
-	for (size_t i = 0; i < IN_INDEX; i++)
-		hf_pack_entries_clear(&m.packs[i].entries);
-	hf_index_free(m.ix);
-	hf_buf_clear(&m.json);
-	hf_repo_free(m.repo);
+	hf_sealer_free(made->sealer);
+	hf_saver_free(made->saver);
+	for (size_t i = 0; i < MAX_PACKS; i++)
+		hf_pack_entries_clear(&made->packs[i].entries);
+	hf_index_free(made->ix);
+	hf_buf_clear(&made->json);
+	hf_repo_free(made->repo);
+	free(made);
 	return e != NULL;
 }
