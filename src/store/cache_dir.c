@@ -53,10 +53,26 @@ check_version(const struct hf_root *repo, bool *is_good)
 		text);
 }
 
-/* All at once, so that nobody ever reads half a number. */
+/* By way of a file without a name, of which nothing remains if this process dies. */
+static bool
+link_version(const struct hf_root *repo)
+{
+	hf_autofd int fd = openat(repo->fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+	hf_autoptr(hf_err) e = fd >= 0 ? hf_write_full(fd, "1", 1) : NULL;
+	char self[32];
+
+	if (fd < 0 || e != NULL)
+		return false;
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, repo->fd, "version", AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* All at once, so that nobody ever reads half a number; what is there and wrong is replaced. */
 static void
 write_version(const struct hf_root *repo)
 {
+	if (link_version(repo))
+		return;
 	struct hf_cache_temp temp = hf_cache_temp_name();
 	hf_autofd int fd = openat(
 		repo->fd, temp.s, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);

@@ -20,6 +20,7 @@ backup programs; tap.holdfast() and tap.peer("restic-0.14") find them.
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -112,6 +113,9 @@ def main():
     words = sys.argv[1:]
     tests = [t for t in _tests if not words or any(w in t.__name__ for w in words)]
     failed = 0
+    # A shell lets what it starts with `&` ignore them, and so would all that is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     print(f"1..{len(tests)}", flush=True)
     for n, t in enumerate(tests, 1):
         tmp = pathlib.Path(tempfile.mkdtemp(prefix="hf-test-"))
