@@ -485,6 +485,7 @@ hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_opti
 	allow_descriptors();
 	struct hf_err *e = run_round(repo, &rounds, options, events, progress, &r);
 	quiet.wants_items = false; /* they have been told */
+	quiet.excluded = NULL;
 	for (unsigned round = 1; can_repeat(options, &rounds, e, round); round++) {
 		if (events->recovers != NULL)
 			events->recovers(events->arg, round, e);

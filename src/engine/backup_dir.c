@@ -163,7 +163,7 @@ tell(struct worker *w, struct dir *d, struct hf_backup_item *item)
 	count(&b->progress->dirs_done, 1);
 	if (b->ev->item == NULL || !b->ev->wants_items)
 		return;
-	item->is_dir = true;
+	item->type = HF_NODE_DIR;
 	item->duration_s = hf_clock() - d->start;
 	hf_buf_reset(&w->snap);
 	dir_snap_path(d, &w->snap);

@@ -84,7 +84,8 @@ struct file_job {
 struct file {
 	struct file_job *job; /* owned */
 	double start;
-	atomic_uint_fast64_t left; /* the reader, and chunks not yet saved */
+	struct hf_backup_item item; /* what is known of it before it is complete */
+	atomic_uint_fast64_t left;  /* the reader, and chunks not yet saved */
 	atomic_uint_fast64_t data_size, data_size_in_repo;
 	uint64_t size; /* bytes read; set, as `node` is, when all is */
 	char *node;    /* JSON up to the list of chunks */
@@ -210,6 +211,12 @@ struct file_job *file_job_new(struct dir *d, uint64_t place, struct hf_str name)
 void file_job_free(struct file_job *job); /* drops its hold on the folder */
 void file_drop(struct file *f);           /* one hold less, when the run has failed */
 struct hf_err *work_loop(void *backup);   /* a thread that reads files and saves chunks */
+
+/* The path of an entry in the snapshot, in w->snap. */
+const char *snap_path(struct worker *w, const struct dir *d, struct hf_str name);
+
+/* The fields of a node that an item has. */
+void item_of(const struct hf_node *n, struct hf_backup_item *out);
 
 /* Saves the JSON in w->json as the outcome of a file and says so to everybody. */
 struct hf_err *file_done(struct worker *w, struct dir *d, uint64_t place, struct hf_str name,

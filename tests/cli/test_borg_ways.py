@@ -96,12 +96,160 @@ def under_restics_name_there_is_none_of_it(tmp):
     (tmp / "file").write_text("x")
     theirs = as_restic(tmp)
     for args in (["snapshots", "--show-rc"], ["snapshots", "--lock-wait", "1s"],
-                 ["snapshots", "--log-format", "json"]):
+                 ["snapshots", "--log-format", "json"], ["backup", "--list"], ["backup", "--filter", "A"],
+                 ["backup", "--files-changed", "mtime"]):
         r = theirs(repo, *args, check=1)
         tap.contains(r.stderr, f"unknown flag: {args[1]}")
         tap.ok("terminating" not in r.stderr)
         tap.ok(args[1] not in theirs(repo, "help", args[0]).stdout)
         tap.contains(ours(repo, "help", args[0]).stdout, args[1])
+
+
+# ---- backup --list
+
+
+def listed(text, top):
+    """The lines of a list as a set of (status, path), without what lies above `top`."""
+    found = set()
+    for line in text.splitlines():
+        m = re.fullmatch(r"(\S) (/.*)", line)
+        if m and (m[2] + "/").startswith(f"{top}/"):
+            tap.ok(m.groups() not in found, f"{line} is listed twice")
+            found.add(m.groups())
+    return found
+
+
+def make_source(top):
+    for d in "dir/sub", "tagged", "empty", "dir/excluded":
+        (top / d).mkdir(parents=True)
+    for name, text in (("plain", "x"), ("dir/a", "a"), ("dir/sub/deep", "deep"), ("void", ""), ("dir/out.o", "o"),
+                       ("dir/excluded/in", "in"), ("umläut", "u"), ("dir/long", "l" * 3000000)):
+        (top / name).write_text(text)
+    os.symlink("plain", top / "link")
+    os.mkfifo(top / "pipe")
+    for name in "one", "two", "dir/three":
+        os.link(top / "plain", top / name)
+    if os.geteuid() == 0:
+        os.mknod(top / "null", 0o20600, os.makedev(1, 3))
+        os.mknod(top / "loop", 0o60600, os.makedev(7, 0))
+
+
+@tap.test
+def a_list_as_borg_makes_it(tmp):
+    borg, repo, top = Borg(tmp), repos.quick(tmp / "repo"), tmp / "source"
+    make_source(top)
+    excludes = ["--exclude", "*.o", "--exclude", f"{top}/dir/excluded"]
+
+    def both(n, *args):
+        theirs = borg("create", "--list", *args, "--exclude", "*.o", "--exclude", f"{top}/dir/excluded",
+                      f"{borg.repo}::{n}", top)
+        mine = ours(repo, "backup", "--list", *args, *excludes, top)
+        tap.ok(not listed(mine.stdout, ""))
+        return listed(theirs.stderr, top), listed(mine.stderr, top)
+
+    def first_names(found):
+        """Which of the names of a file comes first is chance here, and the order of inodes there."""
+        names = {f"{top}/{n}" for n in ("plain", "one", "two", "dir/three")}
+        return sorted(s for s, p in found if p in names), {(s, p) for s, p in found if p not in names}
+
+    a, b = both(1)
+    tap.eq(first_names(b), first_names(a))
+    tap.eq(first_names(b)[0], ["A", "h", "h", "h"])
+    tap.ok({s for s, _ in b} >= set("Adshfx"))
+    (top / "new").write_text("new")
+    (top / "dir/a").write_text("another")
+    a, b = both(2)
+    tap.eq(b - {x for x in b if x[0] == "U"}, {("A", f"{top}/new"), ("M", f"{top}/dir/a")} |
+           {x for x in b if x[0] in "dshfxbc"})
+    tap.eq(first_names(b)[0], ["U", "h", "h", "h"])
+    tap.eq({x for x in a if x[0] in "dsfxbc"}, {x for x in b if x[0] in "dsfxbc"})
+    a, b = both(3, "--filter", "AMx")
+    # Borg does not trust its memory of the newest file.
+    tap.eq(a - {("A", f"{top}/dir/a"), ("A", f"{top}/new")}, b)
+    tap.eq({s for s, _ in b}, {"x"})
+
+
+@tap.test
+def what_is_listed(tmp):
+    repo, top = repos.quick(tmp / "repo"), tmp / "source"
+    make_source(top)
+    quiet = ours(repo, "backup", top).stderr
+    tap.ok(not listed(quiet, top), quiet)
+    r = ours(repo, "backup", "--list", "--json", top)
+    tap.ok("message_type" in r.stdout and not listed(r.stderr, ""), r.stderr)
+    r = ours(repo, "backup", "--list", "--quiet", top)
+    tap.ok(r.stdout == "" and ("U", f"{top}/dir/a") in listed(r.stderr, top))
+    r = ours(repo, "backup", "--list", "--filter", "d", "--dry-run", "--force", top)
+    tap.eq({s for s, _ in listed(r.stderr, "")}, {"d"})
+    r = ours(repo, "backup", "--list", "--stdin", "--stdin-filename", "of/pipe", input="x",
+             env={"RESTIC_PASSWORD_COMMAND": "echo geheim"})
+    tap.contains(r.stderr, "i /of/pipe\n")
+    # What cannot be read; as Borg has it.
+    r = ours(repo, "backup", "--list", "--filter", "E", "/proc/self/mem", top, check=3)
+    tap.eq(listed(r.stderr, ""), {("E", "/proc/self/mem")})
+    # A name with a newline stays one line.
+    (top / "two\nlines").write_text("")
+    tap.contains(ours(repo, "backup", "--list", top).stderr, f'\nA "{top}/two\\nlines"\n')
+    r = ours(repo, "backup", "--list", "--filter", "AZ", top, check=1)
+    tap.contains(r.stderr, "--filter: no item has the status Z; there are AMUCEdbcfshix")
+    r = ours(repo, "backup", "--filter", "A", top, check=1)
+    tap.contains(r.stderr, "--filter chooses what --list lists")
+
+
+# ---- files that change while they are read
+
+
+def while_changing(fn, program, repo, top, *args):
+    """Backs up a file of 48 MiB, to which fn(path, n) is done all the time."""
+    top.mkdir(exist_ok=True)
+    (top / "file").write_bytes(os.urandom(1 << 20) * 48)
+    ends = threading.Event()
+
+    def loop():
+        n = 0
+        while not ends.wait(0.002):
+            fn(top / "file", n)
+            n += 1
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        return program(repo, "backup", *args, top)
+    finally:
+        ends.set()
+        thread.join()
+
+
+def change_content(path, n):
+    with open(path, "r+b") as f:
+        os.pwrite(f.fileno(), b"%d" % n, n % 48 << 20)
+
+
+def change_ctime(path, n):
+    os.chmod(path, 0o600 + n % 2 * 0o40)
+
+
+@tap.test
+def files_that_change(tmp):
+    repo = repos.quick(tmp / "repo")
+    top, file = tmp / "source", tmp / "source/file"
+    words = "file changed while we backed it up"
+    r = while_changing(change_content, ours, repo, top, "--list", "--filter", "C")
+    tap.eq(listed(r.stderr, ""), {("C", str(file))})
+    tap.eq(r.stderr.count(f"Warning: {file}: {words}"), 1)
+    r = while_changing(change_ctime, ours, repo, top, "--force")
+    tap.contains(r.stderr, words)
+    r = while_changing(change_ctime, ours, repo, top, "--force", "--files-changed", "mtime")
+    tap.ok(words not in r.stderr, r.stderr)
+    r = while_changing(change_content, ours, repo, top, "--force", "--files-changed", "disabled")
+    tap.ok(words not in r.stderr, r.stderr)
+    # restic says nothing, and so do we under its name.
+    r = while_changing(change_content, as_restic(tmp), repo, top, "--force")
+    tap.ok("changed" not in r.stderr, r.stderr)
+    # Nothing is said of files that stay as they are.
+    r = ours(repo, "backup", "--force", "--list", "--filter", "C", top)
+    tap.eq(r.stderr.count(words) + len(listed(r.stderr, "")), 0, r.stderr)
+    repos.restic("restic-new")(repo, "check")
 
 
 tap.main()
