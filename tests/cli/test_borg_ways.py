@@ -97,7 +97,7 @@ def under_restics_name_there_is_none_of_it(tmp):
     theirs = as_restic(tmp)
     for args in (["snapshots", "--show-rc"], ["snapshots", "--lock-wait", "1s"],
                  ["snapshots", "--log-format", "json"], ["backup", "--list"], ["backup", "--filter", "A"],
-                 ["backup", "--files-changed", "mtime"]):
+                 ["backup", "--files-changed", "mtime"], ["ls", "--format", "x"], ["snapshots", "--format", "x"]):
         r = theirs(repo, *args, check=1)
         tap.contains(r.stderr, f"unknown flag: {args[1]}")
         tap.ok("terminating" not in r.stderr)
@@ -250,6 +250,83 @@ def files_that_change(tmp):
     r = ours(repo, "backup", "--force", "--list", "--filter", "C", top)
     tap.eq(r.stderr.count(words) + len(listed(r.stderr, "")), 0, r.stderr)
     repos.restic("restic-new")(repo, "check")
+
+
+# ---- --format
+
+
+@tap.test
+def files_in_the_users_form(tmp):
+    borg, repo, top = Borg(tmp), repos.quick(tmp / "repo"), tmp / "source"
+    make_source(top)
+    os.chmod(top / "void", 0o4711)
+    os.chmod(top / "dir/a", 0o7644)
+    os.chmod(top / "empty", 0o1777)
+    os.utime(top / "plain", (0, 1234567890))
+    borg("create", f"{borg.repo}::a", top)
+    ours(repo, "backup", top)
+    # Borg's own default, but for the time, which it has in another form, and for what else is a choice:
+    # names have no slash in front there, folders no size, and hard links are told.
+    form = "{mode} {user:6} {group:6} {uid:>5} {gid:<5}|{size:8d} {mtime:%Y-%m-%d %H:%M:%S} {type} {path}{extra}{NL}"
+
+    def lines(text):
+        found = {}
+        for line in text.splitlines():
+            m = re.match(r"(.*\d\d:\d\d:\d\d) (\S) (/?)(\S+)(.*)", line)
+            name = m[4].removeprefix(str(top)[1:])
+            if name and name[1:] not in ("one", "two", "dir/three", "plain"):
+                found[name] = (m[1][1:], m[2], m[5])
+        return found
+
+    mine = lines(ours(repo, "ls", "--format", form, "latest").stdout)
+    theirs = lines(borg("list", "--format", form, f"{borg.repo}::a").stdout)
+    for name, (rest, kind, extra) in theirs.items():
+        if kind == "l":  # Borg has the length of the target there
+            tap.eq(mine[name][1:], (kind, extra), name)
+        else:
+            tap.eq(mine[name], (rest, kind, extra), name)
+    tap.ok(len(theirs) > 8)
+
+    nodes = [json.loads(x) for x in ours(repo, "ls", "latest", "--json").stdout.splitlines()][1:]
+    text = ours(repo, "ls", "--format", "{path}{NUL}{name}{NUL}{inode}{NUL}{isomtime}{NUL}{isoctime}{LF}{NUL}", "latest").stdout
+    tap.eq([x.rstrip("\n") for x in text.split("\0")[:-1]],
+           [str(n.get(k, 0)) for n in nodes for k in ("path", "name", "inode", "mtime", "ctime")])
+    by_size = ours(repo, "ls", "--format", "{size} {path}{NUL}", "--sort", "size", "--reverse", "latest").stdout
+    tap.ok(by_size.startswith(f"3000000 {top}/dir/long\0"), by_size[:80])
+    tap.eq(ours(repo, "ls", "--format", "{linktarget}{source}{links}", "latest", top).stdout.count("plain"), 2)
+    for name in "plain", "umläut":
+        tap.contains(ours(repo, "ls", "--format", "{name:>8}|{NL}", "latest").stdout, f"{name:>8}|\n")
+
+
+@tap.test
+def snapshots_in_the_users_form(tmp):
+    repo = repos.quick(tmp / "repo")
+    (tmp / "file").write_text("x")
+    for i in range(3):
+        ours(repo, "backup", "--host", f"host{i}", "--tag", f"a,b{i}", "--tag", "c", "--time",
+             f"202{i}-01-02 03:04:05", tmp / "file", env={"TZ": "UTC"})
+    want = [f"{s['id']} {s['id'][:8]} {s['time'][:10]} {s['time']} {s['hostname']:>8} {s['username']} "
+            f"{','.join(s['tags'])} {','.join(s['paths'])} {s['tree']} {s.get('parent', '')} {s['program_version']}\n"
+            for s in repos.holdfast().snapshots(repo)]
+    form = ("{id} {short_id} {time:%Y-%m-%d} {isotime} {hostname:>8} {username} {tags} {paths} {tree} {parent} "
+            "{program_version}{NL}")
+    tap.eq(ours(repo, "snapshots", "--format", form, env={"TZ": "UTC"}).stdout, "".join(want))
+    tap.eq(ours(repo, "snapshots", "--format", form, "--host", "host1", env={"TZ": "UTC"}).stdout, want[1])
+    tap.eq(ours(repo, "snapshots", "--format", "{time};", "--latest", "1", env={"TZ": "UTC"}).stdout.count(";"), 3)
+
+
+@tap.test
+def forms_that_are_none(tmp):
+    repo = repos.quick(tmp / "repo")
+    for args, words in ((["ls", "--format", "{nope}", "latest"], "there is no {nope}\nThese there are: {path} {name} "),
+                        (["snapshots", "--format", "{path}"], "there is no {path}\nThese there are: {id} {short_id} "),
+                        (["ls", "--format", "{path", "latest"], "a { without a }"),
+                        (["ls", "--format", "x", "--json", "latest"], "--format does not go together with --json"),
+                        (["ls", "--format", "x", "--ncdu", "latest"], "--format does not go together"),
+                        (["snapshots", "--format", "x", "--json"], "--format does not go together with --json")):
+        r = ours(repo, *args, check=1)
+        tap.contains(r.stderr, words)
+        tap.eq(r.stdout, "")
 
 
 tap.main()
