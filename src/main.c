@@ -9,6 +9,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_cat,
 	&hf_cmd_check,
 	&hf_cmd_dump,
+	&hf_cmd_export_tar,
 	&hf_cmd_find,
 	&hf_cmd_help,
 	&hf_cmd_init,

@@ -10,6 +10,7 @@ extern const struct hf_command hf_cmd_cache;
 extern const struct hf_command hf_cmd_cat;
 extern const struct hf_command hf_cmd_check;
 extern const struct hf_command hf_cmd_dump;
+extern const struct hf_command hf_cmd_export_tar;
 extern const struct hf_command hf_cmd_find;
 extern const struct hf_command hf_cmd_help;
 extern const struct hf_command hf_cmd_init;
