@@ -12,6 +12,7 @@ static const struct hf_command *const commands[] = {
 	&hf_cmd_export_tar,
 	&hf_cmd_find,
 	&hf_cmd_help,
+	&hf_cmd_import_tar,
 	&hf_cmd_init,
 	&hf_cmd_list,
 	&hf_cmd_lock_hold,

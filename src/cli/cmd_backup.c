@@ -5,9 +5,9 @@
 
 #include "base/host.h"
 #include "base/path.h"
-#include "base/when.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
+#include "cli/given.h"
 #include "cli/patterns.h"
 #include "cli/place.h"
 #include "cli/session.h"
@@ -180,36 +180,6 @@ check_options(const struct backup *b)
 	return NULL;
 }
 
-/* "2006-01-02 15:04:05", local. */
-static struct hf_err *
-parse_time(const char *text, struct hf_time *out)
-{
-	if (!hf_when_parse("Y-m-d H:M:S", hf_str(text), out))
-		return hf_err(HF_EINVAL,
-			"error in time option: \"%s\" is no time of the form \"2006-01-02 "
-			"15:04:05\"",
-			text);
-	return NULL;
-}
-
-static void
-split_tags(const struct hf_strings *given, struct hf_strings *out)
-{
-	for (size_t i = 0; i < given->len; i++) {
-		for (const char *s = given->v[i];;) {
-			size_t len = strcspn(s, ",");
-			struct hf_str tag = hf_text_trim((struct hf_str){s, len});
-			hf_autofree char *copy = hf_str_dup(tag);
-
-			if (tag.len > 0)
-				hf_strings_add(out, copy);
-			if (s[len] == '\0')
-				break;
-			s += len + 1;
-		}
-	}
-}
-
 /* Splits "NAME:HEADER" in place. */
 static struct hf_err *
 collect_tags(struct backup *b)
@@ -250,12 +220,12 @@ collect(struct backup *b)
 	b->now = hf_time_now();
 	b->time = b->now;
 	if (o->time != NULL && *o->time != '\0')
-		HF_TRY(parse_time(o->time, &b->time));
+		HF_TRY(hf_given_time(o->time, &b->time));
 	b->cwd = hf_env_cwd();
 	b->host = o->host != NULL && *o->host != '\0' ? hf_str_dup(hf_str(o->host))
 						      : hf_host_name();
 	b->user = hf_user_name(getuid());
-	split_tags(&o->tags, &b->tags);
+	hf_given_tags(&o->tags, &b->tags);
 	if (o->use_fs_snapshot || o->exclude_cloud_files)
 		hf_say_err(b->cli->out, "Warning: --use-fs-snapshot and --exclude-cloud-files "
 					"have no effect on Linux");
@@ -343,16 +313,6 @@ should_scan(const struct backup *b)
 	       (hf_progress_is_shown(b->cli) || hf_out_says(b->cli->out, HF_SAY_VERBOSE));
 }
 
-static struct hf_err *
-regain(void *arg, struct hf_lease **out)
-{
-	struct hf_session *s = arg;
-
-	HF_TRY(hf_session_regain(s));
-	*out = s->lease;
-	return NULL;
-}
-
 static void
 fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent,
 	struct hf_backup_options *out)
@@ -394,7 +354,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.excludes = &o->exclude.given,
 		.program_version = "holdfast " HF_VERSION,
 		.lease = s->lease,
-		.regain = regain,
+		.regain = hf_session_regain_for,
 		.regain_arg = s,
 		.stop = &b->cli->stop,
 	};

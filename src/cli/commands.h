@@ -13,6 +13,7 @@ extern const struct hf_command hf_cmd_dump;
 extern const struct hf_command hf_cmd_export_tar;
 extern const struct hf_command hf_cmd_find;
 extern const struct hf_command hf_cmd_help;
+extern const struct hf_command hf_cmd_import_tar;
 extern const struct hf_command hf_cmd_init;
 extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_lock_hold;

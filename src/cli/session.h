@@ -36,6 +36,9 @@ enum hf_session_lock {
  */
 struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 
+/* The same for hf_backup_options; `session` is one, *out its new lease. */
+struct hf_err *hf_session_regain_for(void *session, struct hf_lease **out) HF_MUST;
+
 /*
  * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`,
  * and a shared lock with `may_skip` is that of a command that changes nothing.

@@ -150,9 +150,28 @@ hf_tar_stream_write(void *stream, struct hf_bytes b)
 	return why;
 }
 
+/* Whoever writes into a pipe must not end by a signal because we know already all we want. */
+static struct hf_err *
+drain(struct hf_tar_stream *s)
+{
+	char rest[4096];
+	struct stat st;
+	size_t got = sizeof rest;
+
+	if (fstat(s->fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return NULL;
+	while (got == sizeof rest) {
+		HF_TRY(hf_stop_check(&s->cli->stop));
+		HF_TRY(hf_read_full(s->fd, rest, sizeof rest, &got));
+	}
+	return NULL;
+}
+
 struct hf_err *
 hf_tar_stream_finish(struct hf_tar_stream *s)
 {
+	if (s->is_input && s->fd >= 0)
+		HF_TRY(drain(s));
 	/* Without a program the file system may still have something to say. */
 	if (s->pid == 0 && s->fd >= 0 && close(hf_steal_fd(&s->fd)) < 0)
 		return hf_err_errno(errno, "writing %s", s->path);
@@ -160,5 +179,27 @@ hf_tar_stream_finish(struct hf_tar_stream *s)
 	if (s->temp != NULL && rename(s->temp, s->path) < 0)
 		return hf_err_errno(errno, "%s", s->path);
 	free(hf_steal(s->temp));
+	return NULL;
+}
+
+struct hf_err *
+hf_tar_stream_open(
+	struct hf_cli *cli, const char *path, const char *filter, struct hf_tar_stream *out)
+{
+	hf_auto(hf_strings) words = {0};
+	hf_autofd int fd = -1;
+
+	out->cli = cli;
+	out->path = path;
+	out->is_input = true;
+	if (strcmp(filter, "auto") != 0)
+		HF_TRY(find_program(path, filter, &words));
+	fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+				    : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return hf_err_errno(errno, "%s", path);
+	if (words.len > 0)
+		return start_program(out, &words, fd, -1);
+	out->fd = hf_steal_fd(&fd);
 	return NULL;
 }

@@ -14,8 +14,9 @@ struct hf_tar_stream {
 	struct hf_cli *cli;
 	const char *path; /* as the user named it */
 	int fd;           /* to write to or to read from; -1: closed, or standard output */
-	char *temp;       /* what is written before it gets its name; or NULL */
-	pid_t pid;        /* of the program; 0: none */
+	bool is_input;
+	char *temp; /* what is written before it gets its name; or NULL */
+	pid_t pid;  /* of the program; 0: none */
 	char *program;
 };
 #define HF_TAR_STREAM                                                                          \
@@ -43,7 +44,14 @@ struct hf_err *hf_tar_stream_create(struct hf_cli *cli, const char *path, const 
 /* An hf_sink_fn; `stream` is one. */
 struct hf_err *hf_tar_stream_write(void *stream, struct hf_bytes b) HF_MUST;
 
-/* After the last byte. */
+/*
+ * The same for reading, from out->fd. With "auto" there is no program, as the reader of archives
+ * knows by itself what it sees.
+ */
+struct hf_err *hf_tar_stream_open(struct hf_cli *cli, const char *path, const char *filter,
+	struct hf_tar_stream *out) HF_MUST;
+
+/* After the last byte that is written, or wanted: what else comes out of a pipe is read. */
 struct hf_err *hf_tar_stream_finish(struct hf_tar_stream *s) HF_MUST;
 
 #endif

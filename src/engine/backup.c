@@ -127,7 +127,9 @@ walk(struct backup *b, struct hf_group *g)
 	if (e == NULL) {
 		hf_autoptr(worker) w = worker_new(b);
 
-		e = b->o->use_stdin ? walk_stdin(w) : walk_targets(w);
+		e = b->o->archive != NULL ? walk_archive(w)
+		    : b->o->use_stdin     ? walk_stdin(w)
+					  : walk_targets(w);
 	}
 	walk_end(b);
 	if (e != NULL)

@@ -83,6 +83,12 @@ struct hf_backup_events {
 /* By what a file that changes while it is read gives itself away, besides its size. */
 enum hf_files_changed { HF_CHANGED_CTIME, HF_CHANGED_MTIME, HF_CHANGED_DISABLED };
 
+/* How a tar archive is read. */
+struct hf_archive_options {
+	bool ignore_zeros; /* go on behind what looks like its end */
+	bool is_plain;     /* it is not compressed; else that is found out */
+};
+
 /* "NAME" or "NAME:HEADER" of --exclude-if-present. */
 struct hf_exclude_tag {
 	const char *name;
@@ -122,6 +128,12 @@ struct hf_backup_options {
 	 */
 	bool use_stdin;
 	int stdin_fd;
+	/*
+	 * What comes out of stdin_fd is an archive, and what is in it becomes the snapshot's tree;
+	 * stdin_filename is only what the snapshot calls it. NULL: it is not one. HF_ECORRUPT: it is
+	 * damaged, or has names that lead out of it, or contradicts itself.
+	 */
+	const struct hf_archive_options *archive;
 	const char *stdin_filename;
 	struct hf_err *(*before_commit)(void *arg);
 	void *before_commit_arg;

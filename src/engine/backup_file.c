@@ -297,7 +297,9 @@ do_chunk(struct worker *w, struct chunk *c)
 struct reading {
 	struct worker *w;
 	int fd;
-	bool is_pipe;        /* no offsets, no holes */
+	bool is_pipe;  /* no offsets, no holes */
+	read_fn *read; /* instead of the descriptor; or NULL */
+	void *read_arg;
 	uint64_t off;        /* of the first byte in the chunk's memory */
 	size_t len;          /* bytes there */
 	size_t searched;     /* of them without a cut */
@@ -321,8 +323,9 @@ fill(struct reading *r)
 
 	if (room > READ_STEP)
 		room = READ_STEP;
-	r->bad = r->is_pipe ? hf_read_full(r->fd, p, room, &got)
-			    : hf_pread_full(r->fd, p, room, r->off + r->len, &got);
+	r->bad = r->read != NULL ? r->read(r->read_arg, p, room, &got)
+		 : r->is_pipe    ? hf_read_full(r->fd, p, room, &got)
+				 : hf_pread_full(r->fd, p, room, r->off + r->len, &got);
 	if (r->bad != NULL)
 		return false;
 	r->len += got;
@@ -462,7 +465,7 @@ static void
 start_item(const struct reading *r, const struct hf_node *node, struct hf_backup_item *out)
 {
 	item_of(node, out);
-	out->is_stdin = r->is_pipe;
+	out->is_stdin = r->is_pipe && r->read == NULL;
 	out->has_changed = r->has_changed;
 }
 
@@ -612,6 +615,29 @@ read_file(struct reading *r)
 		return give_up(r);
 	look_for_changes(r, &st);
 	return r->file != NULL ? finish_long(r, &node) : finish_short(r, &node);
+}
+
+struct hf_err *
+read_stream(struct worker *w, struct file_job *job, read_fn *read, void *arg)
+{
+	struct reading r = {.w = w,
+		.job = job,
+		.fd = -1,
+		.start = hf_clock(),
+		.is_pipe = true,
+		.read = read,
+		.read_arg = arg};
+	struct hf_node node = job->stdin_node;
+	struct stat st = {0};
+
+	tell_start(w, job);
+	struct hf_err *e = read_chunks(&r, &st);
+	if (e == NULL)
+		e = hf_steal(r.bad);
+	if (e == NULL)
+		e = r.file != NULL ? finish_long(&r, &node) : finish_short(&r, &node);
+	reading_clear(&r); /* has nothing left unless the run failed */
+	return e;
 }
 
 static struct hf_err *

@@ -552,8 +552,8 @@ walk_targets(struct worker *w)
 	return dir_release(w, root);
 }
 
-/* A node that no disk knows: for what comes out of a pipe, and the folders above it. */
-static void
+/* For what comes out of a pipe, and the folders above it. */
+void
 made_up_node(const struct backup *b, const char *name, bool is_dir, struct hf_node *out)
 {
 	*out = (struct hf_node){

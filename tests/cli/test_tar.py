@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""export-tar: archives that GNU tar unpacks to what was backed up."""
+"""export-tar and import-tar, beside GNU tar: what one writes the other reads."""
 
+import io
+import json
 import os
+import random
 import subprocess
+import tarfile
 
 import compare
 import repos
@@ -29,7 +33,7 @@ def same(a, b, ignore=()):
     tap.eq(found, [])
 
 
-def names(tar, *args):
+def members(tar, *args):
     return tap.run("tar", "-t", "-f", tar, *args).stdout.splitlines()
 
 
@@ -69,7 +73,7 @@ def what_is_chosen(tmp):
 
     def got(*args, snapshot="latest", paths=()):
         ours(repo, "export-tar", *args, snapshot, tmp / "x.tar", *paths)
-        return sorted(names(tmp / "x.tar"))
+        return sorted(members(tmp / "x.tar"))
 
     tap.eq(got(), ALL)
     tap.eq(got(snapshot="latest:/dir"), ["o.o", "second", "sub/", "sub/three", "two"])
@@ -110,7 +114,7 @@ def files_with_holes(tmp):
     unpack(tmp / "x.tar", tmp / "x")
     same(source, tmp / "x")
     tap.eq((tmp / "x/all").stat().st_blocks, 0)
-    tap.eq(sorted(names(tmp / "x.tar", "--quoting-style=literal")), sorted(os.listdir(source)))
+    tap.eq(sorted(members(tmp / "x.tar", "--quoting-style=literal")), sorted(os.listdir(source)))
 
 
 @tap.test
@@ -122,7 +126,7 @@ def programs_between(tmp):
                           ("tar.xz", b"\xfd7zXZ"), ("tar", b"PaxHeaders.0/dir\0")):
         ours(repo, "export-tar", "latest", tmp / f"x.{suffix}")
         tap.eq((tmp / f"x.{suffix}").read_bytes()[:len(magic)], magic)
-        tap.eq(sorted(names(tmp / f"x.{suffix}")), ALL)
+        tap.eq(sorted(members(tmp / f"x.{suffix}")), ALL)
     ours(repo, "export-tar", "--tar-filter", "none", "latest", tmp / "y.tar.gz")
     tap.eq((tmp / "y.tar.gz").read_bytes(), (tmp / "x.tar").read_bytes())
     tap.eq(ours(repo, "export-tar", "latest", "-", text=False).stdout, (tmp / "x.tar").read_bytes())
@@ -160,6 +164,199 @@ def what_goes_wrong(tmp):
     packs[-1].unlink()
     fails("cannot export", "latest", old)
     tap.ok(ours(repo, "export-tar", "latest", "/dev/full", "dir", check=1).stderr)
+
+
+# ---- import-tar
+
+
+def nodes(repo, snapshot, ignore=()):
+    """All nodes of a snapshot, by path, without what an archive does not say."""
+    found = {}
+
+    def walk(tree, path):
+        for name, n in ours.tree(repo, tree).items():
+            subtree = n.pop("subtree", None)
+            for k in ("inode", "device_id", "ctime", "atime", *ignore):
+                n.pop(k, None)
+            if n["type"] != "file":  # links of other things are in no archive
+                n.pop("links", None)
+            if n.get("extended_attributes"):
+                n["extended_attributes"].sort(key=lambda x: x["name"])
+            found[f"{path}/{name}"] = n
+            if subtree:
+                walk(subtree, f"{path}/{name}")
+
+    walk(ours.root_tree(repo, snapshot), "")
+    return found
+
+
+def imported(repo, tar, *args, check=0, **kw):
+    """Imports an archive; returns the short id of the snapshot."""
+    return json.loads(ours(repo, "import-tar", "--json", *args, tar, check=check, **kw).stdout.splitlines()[-1])["snapshot_id"]
+
+
+def backed_up(repo, folder):
+    return ours.summary(repo, ".", cwd=folder)["snapshot_id"]
+
+
+def same_nodes(a, b):
+    for path in sorted(a.keys() | b.keys()):
+        tap.eq(a.get(path), b.get(path), path)
+
+
+@tap.test
+def the_snapshot_is_that_of_the_unpacked_archive(tmp):
+    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    tree.make(source, without=["sockets", "beyond", "oddlinks", "deep", "many"])
+    # libarchive takes the last second before 1970 for the first one after.
+    for top, folders, files in os.walk(os.fsencode(source)):
+        for path in (os.path.join(top, n) for n in folders + files):
+            if -10**9 < os.lstat(path).st_mtime_ns < 0:
+                os.utime(path, ns=(0, -1500000000), follow_symlinks=False)
+    tap.run("tar", "-c", "--format=posix", "--sparse", "--xattrs", "--xattrs-include=*", "--acls", "-C", source, "-f",
+            tmp / "x.tar", ".")
+    unpack(tmp / "x.tar", tmp / "x")
+    a, b = imported(repo, tmp / "x.tar"), backed_up(repo, tmp / "x")
+    same_nodes(nodes(repo, a), nodes(repo, b))
+    ours(repo, "restore", a, "--target", tmp / "restored")
+    same(source, tmp / "restored")
+    ours(repo, "check", "--read-data")
+    repos.restic("restic-new")(repo, "check")
+    # And what we wrote ourselves, compressed by a program or not.
+    ours(repo, "export-tar", "--sparse", b, tmp / "y.tar.zst")
+    want = nodes(repo, b)
+    for more in [], ["--tar-filter", "zstd -d"]:
+        same_nodes(nodes(repo, imported(repo, tmp / "y.tar.zst", *more)), want)
+    for d in source, tmp / "x", tmp / "restored":
+        tree.remove(d)
+
+
+@tap.test
+def entries_in_any_order(tmp):
+    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    make_some(source)
+    os.link(source / "one", source / "a-first")
+    for n in "a.b", "a b", "a/x", "a-b", "a0":  # around the slash
+        (source / n).parent.mkdir(exist_ok=True)
+        (source / n).write_text(n)
+    tap.run("tar", "-c", "--format=posix", "-C", source, "-f", tmp / "x.tar", ".")
+    want = nodes(repo, backed_up(repo, source))
+    with tarfile.open(tmp / "x.tar") as t:
+        entries = [(m, t.extractfile(m).read() if m.isreg() else None) for m in t]
+    for seed in range(8):
+        random.Random(seed).shuffle(entries)
+        with tarfile.open(tmp / "y.tar", "w", format=tarfile.PAX_FORMAT) as t:
+            for m, data in entries:
+                t.addfile(m, io.BytesIO(data) if data is not None else None)
+        same_nodes(nodes(repo, imported(repo, tmp / "y.tar")), want)
+
+
+def archive(path, *members, fmt=tarfile.PAX_FORMAT):
+    """Members are (name, content, or a type and target)."""
+    with tarfile.open(path, "w", format=fmt) as t:
+        for name, what, *target in members:
+            m = tarfile.TarInfo(name)
+            m.mtime = 1234567890
+            if isinstance(what, bytes):
+                m.size = len(what)
+                t.addfile(m, io.BytesIO(what))
+            else:
+                m.type, m.linkname = what[0], (target or [""])[0]
+                t.addfile(m)
+    return path
+
+
+DIR, LINK, SYM = [tarfile.DIRTYPE], [tarfile.LNKTYPE], [tarfile.SYMTYPE]
+
+
+@tap.test
+def names(tmp):
+    repo = repos.quick(tmp / "repo")
+    weird = ["\u00e4", "a\u0308", "\uac00", "\u1100\u1161", "\udcff\udcfe", "x" * 200 + "\udcff", "new\nline",
+             "/absolute", "./dot/./x", "sla//sh", "a=b", "very/" * 60 + "deep"]
+    for fmt in tarfile.PAX_FORMAT, tarfile.GNU_FORMAT:
+        archive(tmp / "x.tar", *((n, b"x") for n in weird), fmt=fmt)
+        sn = imported(repo, tmp / "x.tar")
+        got = ours(repo, "ls", "--format", "{type}{path}{NUL}", sn, text=False).stdout.split(b"\0")
+        want = sorted(os.fsencode(os.path.normpath("/" + n).replace("//", "/")) for n in weird)
+        tap.eq(sorted(g[1:] for g in got if g[:1] == b"-"), want)
+
+
+@tap.test
+def what_comes_twice_and_what_is_missing(tmp):
+    repo = repos.quick(tmp / "repo")
+    sn = imported(repo, archive(tmp / "x.tar", ("a", b"old"), ("link", LINK, "a"), ("a", b"new"), ("d/e/f", b"f"),
+                                ("later", LINK, "a"), ("s", SYM, "a"), ("s", b"file"), ("d", DIR)))
+    read = {n: ours(repo, "dump", sn, n).stdout for n in ("a", "link", "later", "s")}
+    tap.eq(read, {"a": "new", "link": "old", "later": "new", "s": "file"})
+    listed = ours(repo, "ls", "--format", "{mode} {links} {path}{NL}", sn).stdout.splitlines()
+    tap.eq(listed, ["-rw-r--r-- 2 /a", "drw-r--r-- 0 /d", "drwxr-xr-x 0 /d/e", "-rw-r--r-- 1 /d/e/f",
+                    "-rw-r--r-- 2 /later", "-rw-r--r-- 1 /link", "-rw-r--r-- 1 /s"])
+    both = archive(tmp / "1.tar", ("one", b"1")).read_bytes() + archive(tmp / "2.tar", ("two", b"2")).read_bytes()
+    (tmp / "12.tar").write_bytes(both)
+    for args, want in ([], ["/one"]), (["--ignore-zeros"], ["/one", "/two"]):
+        sn = imported(repo, tmp / "12.tar", *args)
+        tap.eq(ours(repo, "ls", "--format", "{path}{NL}", sn).stdout.splitlines(), want)
+
+
+@tap.test
+def of_what_the_snapshot_says(tmp):
+    repo = repos.quick(tmp / "repo")
+    tar = archive(tmp / "x.tar", ("f", b"x"), ("d", DIR))
+    imported(repo, tar, "--tag", "a,b", "--host", "elsewhere", "--time", "2012-11-01 22:08:41", env={"TZ": "UTC"})
+    s = ours.snapshots(repo)[-1]
+    tap.eq((s["tags"], s["hostname"], s["time"], s["paths"]),
+           (["a", "b"], "elsewhere", "2012-11-01T22:08:41Z", [str(tar)]))
+    tap.eq((s["summary"]["files_new"], s["summary"]["dirs_new"], s["summary"]["total_bytes_processed"]), (1, 1, 1))
+    # From a pipe, whose writer has more to say than the archive.
+    r = subprocess.Popen(f"cat {tar}; head -c 300000 /dev/zero && echo written >&2", shell=True, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    out = ours(repo, "import-tar", "-", stdin=r.stdout, env={"RESTIC_PASSWORD_COMMAND": "echo geheim"}).stdout
+    tap.contains(out, "snapshot ")
+    tap.eq(r.communicate()[1], b"written\n")
+    tap.eq(ours.snapshots(repo)[-1]["paths"], ["/stdin"])
+    r = ours(repo, "import-tar", "--list", "--dry-run", tar)
+    tap.ok("A /f\n" in r.stderr and "d /d\n" in r.stderr, r.stderr)
+    tap.eq(len(ours.snapshots(repo)), 2)
+
+
+@tap.test
+def archives_that_are_none(tmp):
+    repo = repos.quick(tmp / "repo")
+
+    def fails(words, *args, code=1):
+        r = ours(repo, "import-tar", *args, check=code)
+        tap.contains(r.stderr, words)
+        tap.eq(repos.files(repo, "snapshots"), set())
+        return r
+
+    good = archive(tmp / "good.tar", ("f", os.urandom(3 << 20)), ("g", b"g")).read_bytes()
+    for i, cut in enumerate((700, 1500, 100000, 3 << 20)):
+        (tmp / f"cut{i}").write_bytes(good[:cut])
+        fails("cannot import", tmp / f"cut{i}")
+    (tmp / "text").write_text("This is no archive. " * 100)
+    fails("cannot import", tmp / "text")
+    (tmp / "empty").write_text("")
+    fails("cannot import", tmp / "empty")
+    flipped = bytearray(good)
+    flipped[(3 << 20) + 512 + 150] ^= 1
+    (tmp / "flipped").write_bytes(flipped)
+    fails("cannot import", tmp / "flipped")
+    subprocess.run(["gzip", "-k", tmp / "good.tar"], check=True)
+    z = (tmp / "good.tar.gz").read_bytes()
+    (tmp / "cut.gz").write_bytes(z[:len(z) // 2])
+    fails("cannot import", tmp / "cut.gz")
+    fails("--tar-filter: gzip: exit status 1", tmp / "good.tar", "--tar-filter", "gzip -d")
+    fails("leads out of the archive", archive(tmp / "x", ("a/../../b", b"x")))
+    fails("a is no folder, but has a/b in it", archive(tmp / "x", ("a", b"x"), ("a/b", b"x")))
+    fails("a is no folder, but has a/b/c in it", archive(tmp / "x", ("a/b/c", b"x"), ("a", SYM, "b")))
+    fails("l is another name of none, which is not in the archive", archive(tmp / "x", ("l", LINK, "none")))
+    fails("which is not in the archive", archive(tmp / "x", ("l", LINK, "m"), ("m", LINK, "l")))
+    fails("l is another name of a folder", archive(tmp / "x", ("d", DIR), ("l", LINK, "d")))
+    fails("the archive is empty", archive(tmp / "x", ("./", DIR)))
+    fails("one archive must be named")
+    fails("none.tar", tmp / "none.tar")
+    imported(repo, tmp / "good.tar")
 
 
 tap.main()
