@@ -250,13 +250,13 @@ static void
 add_clock(struct hf_buf *out, const char *form, const struct hf_time *time)
 {
 	/* The form is the user's; a pointer, since the compiler wants to see forms. */
-	size_t (*write)(char *, size_t, const char *, const struct tm *) = strftime;
+	size_t (*print)(char *, size_t, const char *, const struct tm *) = strftime;
 	time_t sec = (time_t)time->sec;
 	char text[1024];
 	struct tm tm;
 
 	if (localtime_r(&sec, &tm) != NULL)
-		hf_buf_add(out, text, write(text, sizeof text, form, &tm));
+		hf_buf_add(out, text, print(text, sizeof text, form, &tm));
 }
 
 static void

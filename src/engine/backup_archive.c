@@ -10,12 +10,11 @@
  */
 #include <archive.h>
 #include <archive_entry.h>
-#include <grp.h>
 #include <locale.h>
-#include <pwd.h>
 #include <stdlib.h>
 
 #include "base/endian.h"
+#include "base/host.h"
 #include "engine/backup_i.h"
 
 enum {
@@ -178,14 +177,12 @@ compare_aces(const void *a, const void *b)
 static struct hf_err *
 find_id(bool is_user, const char *name, uint32_t *id)
 {
-	struct passwd *p = is_user && name != NULL ? getpwnam(name) : NULL;
-	struct group *g = !is_user && name != NULL ? getgrnam(name) : NULL;
+	bool is_known =
+		name != NULL && (is_user ? hf_user_id(name, id) : hf_group_id(name, id));
 
-	if (p == NULL && g == NULL)
-		return hf_err(HF_EINVAL, "the ACL names the %s %s, which nobody knows here",
-			is_user ? "user" : "group", name != NULL ? name : "?");
-	*id = p != NULL ? p->pw_uid : g->gr_gid;
-	return NULL;
+	return is_known ? NULL
+			: hf_err(HF_EINVAL, "the ACL names the %s %s, which nobody knows here",
+				  is_user ? "user" : "group", name != NULL ? name : "?");
 }
 
 /* False: it is no entry that Linux has. */

@@ -359,4 +359,44 @@ def archives_that_are_none(tmp):
     imported(repo, tmp / "good.tar")
 
 
+@tap.test
+def archives_that_are_almost_right(tmp):
+    """Whatever is in an archive, the program refuses it or makes a snapshot that is whole."""
+    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    make_some(source)
+    os.setxattr(source / "one", "user.x", b"value")
+    with open(source / "holes", "wb") as f:
+        os.pwrite(f.fileno(), b"x", 2 << 20)
+        f.truncate(3 << 20)
+    tap.run("tar", "-c", "--format=posix", "--sparse", "--xattrs", "--acls", "-C", source, "-f", tmp / "x.tar", ".")
+    data = (tmp / "x.tar").read_bytes()
+    n = int(os.environ.get("MUTANTS", "25"))
+    for seed in range(n):
+        r = random.Random(seed)
+        bad = bytearray(data)
+        for _ in range(r.randrange(1, 4)):
+            at = r.randrange(len(bad) // 512) * 512
+            what = r.randrange(5)
+            if what == 0:
+                bad[at + r.randrange(512)] = r.randrange(256)
+            elif what == 1:
+                del bad[at:at + 512]
+            elif what == 2:
+                bad[at:at] = bad[(b := r.randrange(len(bad) // 512) * 512):b + 512]
+            elif what == 3:
+                del bad[at + r.randrange(512):]
+            elif bad[at + 257:at + 262] == b"ustar":  # a header with something else, whose sum is right
+                field, size = r.choice([(0, 100), (124, 12), (156, 1), (157, 100), (345, 155)])
+                bad[at + field:at + field + size] = r.randbytes(1)[:size].ljust(size, r.choice([b"\0", b"7", b"/", b"a"]))
+                bad[at + 148:at + 156] = b" " * 8
+                bad[at + 148:at + 156] = b"%06o\0 " % sum(bad[at:at + 512])
+        (tmp / "bad.tar").write_bytes(bad)
+        p = ours(repo, "import-tar", "--json", tmp / "bad.tar", check=None)
+        tap.ok(p.returncode in (0, 1, 3), f"seed {seed}: exit code {p.returncode}\n{p.stderr}")
+        if p.returncode == 1:
+            tap.contains(p.stderr, "cannot import")
+    if repos.files(repo, "snapshots"):
+        repos.restic("restic-new")(repo, "check", "--read-data")
+
+
 tap.main()
