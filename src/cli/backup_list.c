@@ -14,9 +14,12 @@ struct hf_backup_list {
 };
 
 struct hf_err *
-hf_backup_filter_check(const char *filter)
+hf_backup_list_check(bool is_list, const char *filter)
 {
-	for (const char *s = filter; *s != '\0'; s++)
+	if (filter != NULL && !is_list)
+		return hf_err(HF_EINVAL, "--filter chooses what --list lists, which was not "
+					 "given");
+	for (const char *s = filter; s != NULL && *s != '\0'; s++)
 		if (strchr(HF_BACKUP_STATUS, *s) == NULL)
 			return hf_err(HF_EINVAL,
 				"--filter: no item has the status %c; there are %s", *s,

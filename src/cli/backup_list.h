@@ -12,8 +12,8 @@
 /* What there is to know of the letters; for help. */
 #define HF_BACKUP_STATUS "AMUCEdbcfshix"
 
-/* HF_EINVAL: `filter` has a letter that no item ever gets. */
-struct hf_err *hf_backup_filter_check(const char *filter) HF_MUST;
+/* HF_EINVAL: `filter`, if not NULL, has a letter that no item ever gets, or there is no list. */
+struct hf_err *hf_backup_list_check(bool is_list, const char *filter) HF_MUST;
 
 struct hf_backup_list;
 

@@ -163,11 +163,7 @@ check_options(const struct backup *b)
 				"from "
 				"stdin, use --password-file or $RESTIC_PASSWORD");
 	}
-	if (o->filter != NULL && !o->is_list)
-		return hf_err(HF_EINVAL, "--filter chooses what --list lists, which was not "
-					 "given");
-	if (o->filter != NULL)
-		HF_TRY(hf_backup_filter_check(o->filter));
+	HF_TRY(hf_backup_list_check(o->is_list, o->filter));
 	if (!o->use_stdin && !o->use_command)
 		return NULL;
 	if (list != NULL)

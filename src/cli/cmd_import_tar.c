@@ -69,11 +69,7 @@ read_options(struct import *m, const struct hf_args *args)
 	m->file = args->v[0];
 	if (strcmp(m->file, "-") == 0 && !hf_place_has_password(m->cli, &place))
 		return hf_err(HF_EINVAL, "cannot read both password and data from stdin");
-	if (o->filter != NULL && !o->is_list)
-		return hf_err(HF_EINVAL, "--filter chooses what --list lists, which was not "
-					 "given");
-	if (o->filter != NULL)
-		HF_TRY(hf_backup_filter_check(o->filter));
+	HF_TRY(hf_backup_list_check(o->is_list, o->filter));
 	m->now = m->time = hf_time_now();
 	if (hf_is_set(o->time))
 		HF_TRY(hf_given_time(o->time, &m->time));

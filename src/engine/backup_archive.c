@@ -21,6 +21,7 @@ enum {
 	READ_SIZE = 1 << 20,
 	MAX_PATH = 1 << 20,
 	MAX_ATTRS = 64 << 20, /* bytes of names and values of one entry */
+	NOBODY = 65534,
 };
 
 #define ACL_ACCESS  "system.posix_acl_access"
@@ -375,6 +376,19 @@ text_or_none(const char *s)
 	return hf_str(s != NULL ? s : "");
 }
 
+/* What is cut off a large number must not make it that of root. */
+static uint32_t
+owner(struct unpack *u, int64_t id)
+{
+	if (id >= 0 && id < UINT32_MAX)
+		return (uint32_t)id;
+	report(u->w, (const char *)u->path.p,
+		hf_err(HF_EINVAL,
+			"incomplete metadata for %s: %lld is no number of a user or group",
+			(const char *)u->path.p, (long long)id));
+	return NOBODY;
+}
+
 static struct hf_err *
 make_node(struct unpack *u, struct hf_node *n)
 {
@@ -386,8 +400,8 @@ make_node(struct unpack *u, struct hf_node *n)
 		.type = type_of(type),
 		.mode = hf_mode_from_stat(type | perm_of(e)),
 		.mtime = time_of(archive_entry_mtime(e), archive_entry_mtime_nsec(e)),
-		.uid = (uint32_t)archive_entry_uid(e),
-		.gid = (uint32_t)archive_entry_gid(e),
+		.uid = owner(u, archive_entry_uid(e)),
+		.gid = owner(u, archive_entry_gid(e)),
 		.user = text_or_none(archive_entry_uname(e)),
 		.group = text_or_none(archive_entry_gname(e)),
 		.has_content = type == AE_IFREG,

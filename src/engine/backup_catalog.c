@@ -181,33 +181,32 @@ is_last_of_path(const struct catalog *c, size_t i)
 }
 
 /*
- * What an entry `before` sees at `path`: the last one that came before it, or else the first of
+ * What the link `number` sees at `path`: the last entry that came before it, or else the first of
  * those behind it. False: there is none.
  */
 static bool
-find(const struct catalog *c, struct hf_str path, uint64_t before, uint64_t *out)
+find(const struct catalog *c, struct hf_str path, uint64_t number, uint64_t *out)
 {
+	const uint64_t *order = order_of(c);
 	size_t lo = 0, hi = n_slots(c);
-	bool is_found = false;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
+		int sign = compare_paths(path_of(c, order[mid]), path);
 
-		if (compare_paths(path_of(c, order_of(c)[mid]), path) < 0)
+		if (sign < 0 || (sign == 0 && order[mid] < number))
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < n_slots(c) && hf_str_eq(path_of(c, order_of(c)[lo]), path); lo++) {
-		uint64_t number = order_of(c)[lo];
-
-		if (!is_found || number < before)
-			*out = number;
-		is_found = true;
-		if (number >= before)
-			break;
-	}
-	return is_found;
+	if (lo > 0 && hf_str_eq(path_of(c, order[lo - 1]), path))
+		lo--;
+	else if (lo < n_slots(c) && order[lo] == number) /* it is its own target */
+		lo++;
+	if (lo == n_slots(c) || !hf_str_eq(path_of(c, order[lo]), path))
+		return false;
+	*out = order[lo];
+	return true;
 }
 
 /* The number of the node that an entry has. */

@@ -103,6 +103,10 @@ def under_restics_name_there_is_none_of_it(tmp):
         tap.ok("terminating" not in r.stderr)
         tap.ok(args[1] not in theirs(repo, "help", args[0]).stdout)
         tap.contains(ours(repo, "help", args[0]).stdout, args[1])
+    for name in "export-tar", "import-tar":
+        tap.contains(theirs(repo, name, check=1).stderr, f'unknown command "{name}" for "restic"')
+        tap.ok(name not in theirs(repo, "help").stdout)
+        tap.contains(ours(repo, "help").stdout, name)
 
 
 # ---- backup --list

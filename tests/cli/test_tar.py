@@ -292,6 +292,17 @@ def what_comes_twice_and_what_is_missing(tmp):
     listed = ours(repo, "ls", "--format", "{mode} {links} {path}{NL}", sn).stdout.splitlines()
     tap.eq(listed, ["-rw-r--r-- 2 /a", "drw-r--r-- 0 /d", "drwxr-xr-x 0 /d/e", "-rw-r--r-- 1 /d/e/f",
                     "-rw-r--r-- 2 /later", "-rw-r--r-- 1 /link", "-rw-r--r-- 1 /s"])
+    # A link to its own name: to what had it before.
+    sn = imported(repo, archive(tmp / "x.tar", ("a", b"it"), ("a", LINK, "a")))
+    tap.eq(ours(repo, "dump", sn, "a").stdout, "it")
+    # Owners that no system has are not root.
+    with tarfile.open(tmp / "x.tar", "w", format=tarfile.GNU_FORMAT) as t:
+        m = tarfile.TarInfo("a")
+        m.uid = m.gid = 1 << 40
+        t.addfile(m)
+    r = ours(repo, "import-tar", tmp / "x.tar", check=3)
+    tap.contains(r.stderr, "error: incomplete metadata for a: 1099511627776 is no number of a user or group")
+    tap.eq(ours(repo, "ls", "--format", "{uid} {gid}", "latest").stdout, "65534 65534")
     both = archive(tmp / "1.tar", ("one", b"1")).read_bytes() + archive(tmp / "2.tar", ("two", b"2")).read_bytes()
     (tmp / "12.tar").write_bytes(both)
     for args, want in ([], ["/one"]), (["--ignore-zeros"], ["/one", "/two"]):
