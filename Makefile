@@ -11,13 +11,14 @@
 #   make interop    only the tests against other programs; INTEROP=full: with the sources of Linux
 #   make model      checks the models of the lock protocol; MODEL=full: with larger bounds
 #   make sim        N=1000000 SEED=1: so many schedules of the simulator of leases, from that seed on
-#   make torture    those with faults, with more of them; make scale: those with a million files
+#   make torture    those with faults and damage, with more of them; make scale: those with a million files
 #   make locks      those about locks, in their long form; STORY=real: once more without haste
 #   make cache      those about the cache, in their long form
 #   make cache-stress S=3600  many processes on one cache for so long; SEED=1: with these choices
 #   make stores     those about stores, each over every server
 #   make beside-borg  writes docs/with-lock-beside-borg.md from what is seen
 #   make beside-restic  writes docs/cache-beside-restic.md from what is seen
+#   make compat     writes docs/compatibility.md from the help of both programs
 #   make bench      measures, beside restic and Borg
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -67,7 +68,7 @@ sim: all
 	@$(BUILD)/tests/sim/sim --schedules $(N) --seed $(SEED)
 
 torture: all peers
-	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture
+	@TORTURE=long tools/run-tests -C $(BUILD) --scale 10 torture damage
 
 locks: all peers
 	@LOCKS=long STORY=$(STORY) tools/run-tests -C $(BUILD) --scale 10 locks
@@ -83,6 +84,9 @@ stores: all peers
 
 beside-borg: all peers
 	@PYTHONPATH=tests/harness python3 tests/locks/test_beside_borg.py --write
+
+compat: all peers
+	@tools/compat --write
 
 cache: all peers
 	@CACHE=long tools/run-tests -C $(BUILD) --scale 10 cache
@@ -131,4 +135,4 @@ install: all
 clean:
 	rm -rf build build-asan build-tsan build-clang build-fuzz build-analyzer
 
-.PHONY: all test peers demo interop model sim torture locks cache cache-stress stores beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean
+.PHONY: all test peers demo compat interop model sim torture locks cache cache-stress stores beside-borg beside-restic scale asan tsan clang lint format fuzz bench install clean

@@ -27,6 +27,10 @@
  *         1  exclusive lock; rewrite the index; look for the own lock; then the first deletion
  *         2  shared lock; rewrite the index (marks); wait for the holders seen then; read the
  *            snapshots again; put back what is used; delete what no index names
+ *         3  what is built (docs/adr/0015): index and snapshots read without an exclusive lock;
+ *            then with it: snapshots and index read again; rewrite the index; look for the own
+ *            lock; delete
+ *   AGAIN 0  PR 3 does not read again
  *   AGE   1  prune lists the packs before it loads the index, and leaves alone the packs in no
  *            index that are younger than the longest time between an upload and the PUT of the
  *            index file that names it
@@ -69,6 +73,9 @@
 #endif
 #ifndef DATA
 #define DATA 0
+#endif
+#ifndef AGAIN
+#define AGAIN 1
 #endif
 
 #define ALL 255
@@ -256,7 +263,7 @@ active proctype P()
 {
 	byte my, i, idx, use, loose, gone, a, b;
 
-#if PX
+#if PX && PR != 3
 	acquire(lockP, my, (lockA || lockB));
 #endif
 #if AGE
@@ -280,7 +287,19 @@ active proctype P()
 	pk = pk & ~loose;
 	ix = ix & ~gone;
 	pk = pk & ~gone;
-#elif PR == 1
+#elif PR == 1 || PR == 3
+#if PR == 3
+	acquire(lockP, my, (lockA || lockB));
+#if AGAIN
+	used(use);
+	if
+	:: idx & ~ix -> goto release /* another prune has been here */
+	:: else
+	fi;
+	gone = gone & ~use;
+	loose = loose & ~ix;
+#endif
+#endif
 	ix = ix & ~gone;
 	if
 	:: lockP == my

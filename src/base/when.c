@@ -286,3 +286,23 @@ hf_when_parse(const char *form, struct hf_str s, struct hf_time *out)
 	*out = hf_time_local(ts);
 	return true;
 }
+
+struct hf_time
+hf_when_add(const struct hf_time *t, int years, int months, int days)
+{
+	struct tm local, tm;
+	bool is_local = t->zone_s != 0 && local_offset(t->sec, &local) == t->zone_s;
+	struct when w = {.has_offset = !is_local, .offset_s = t->zone_s};
+	time_t face = (time_t)(t->sec + t->zone_s);
+	struct hf_time out = *t;
+
+	if (gmtime_r(&face, &tm) == NULL)
+		return out;
+	tm.tm_year += years;
+	tm.tm_mon += months;
+	tm.tm_mday += days;
+	out.sec = instant(&w, timegm(&tm));
+	if (is_local)
+		out.zone_s = (int32_t)local_offset(out.sec, &local);
+	return out;
+}

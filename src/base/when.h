@@ -26,4 +26,12 @@
 /* Reads all of `s` by the form. False: it has another one, or there is no such day or time. */
 bool hf_when_parse(const char *form, struct hf_str s, struct hf_time *out);
 
+/*
+ * The instant so many years, months and days after `t` (before it, where they are negative) on the
+ * calendar of its zone, the same time of day; a day that the month does not have runs over into the
+ * next month. The zone is the local one, with its changes of the offset, if `t` has the offset of
+ * that, else a fixed one, and UTC if the offset is 0: as Go's AddDate for a time read from JSON.
+ */
+struct hf_time hf_when_add(const struct hf_time *t, int years, int months, int days);
+
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/fail.h"
+#include "cli/features.h"
 #include "cli/job.h"
 
 enum { HELP_WIDTH = 96 };
@@ -61,22 +62,41 @@ hf_cli_find(
 	return best;
 }
 
+/* Whether it is one of the commands "GROUP word"; of all commands for NULL. */
+static bool
+is_listed(const struct hf_command *c, const char *group)
+{
+	size_t len = group != NULL ? strlen(group) : 0;
+
+	return !c->is_hidden &&
+	       (group == NULL || (strncmp(c->name, group, len) == 0 && c->name[len] == ' '));
+}
+
 static void
-overview(struct hf_cli *cli)
+add_commands(struct hf_cli *cli, const char *group, struct hf_buf *out)
 {
 	size_t width = 0;
 
-	hf_say(cli->out, HF_SAY_DATA,
-		"%s keeps many revisions of files and folders in an encrypted repository.\n\n"
-		"Usage:\n  %s [command] [flags]\n\nCommands:",
-		cli->program, cli->program);
 	for (size_t i = 0; cli->commands[i] != NULL; i++)
-		if (!cli->commands[i]->is_hidden && strlen(cli->commands[i]->name) > width)
+		if (is_listed(cli->commands[i], group) &&
+			strlen(cli->commands[i]->name) > width)
 			width = strlen(cli->commands[i]->name);
+	if (width > 0)
+		hf_buf_add_str(out, "\nCommands:\n");
 	for (size_t i = 0; cli->commands[i] != NULL; i++)
-		if (!cli->commands[i]->is_hidden)
-			hf_say(cli->out, HF_SAY_DATA, "  %-*s  %s", (int)width,
-				cli->commands[i]->name, cli->commands[i]->summary);
+		if (is_listed(cli->commands[i], group))
+			hf_buf_addf(out, "  %-*s  %s\n", (int)width, cli->commands[i]->name,
+				cli->commands[i]->summary);
+}
+
+static void
+add_overview(struct hf_cli *cli, struct hf_buf *out)
+{
+	hf_buf_addf(out,
+		"%s keeps many revisions of files and folders in an encrypted repository.\n\n"
+		"Usage:\n  %s [command] [flags]\n",
+		cli->program, cli->program);
+	add_commands(cli, NULL, out);
 }
 
 void
@@ -85,11 +105,12 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
 
 	if (command == NULL) {
-		overview(cli);
+		add_overview(cli, &text);
 	} else {
 		hf_buf_addf(&text, "%s\n\n", command->text);
 		hf_buf_addf(&text, "Usage:\n  %s %s%s%s\n", cli->program, command->name,
 			*command->usage != '\0' ? " " : "", command->usage);
+		add_commands(cli, command->name, &text);
 		if (command->n_opts > 0) {
 			struct hf_opts own = {
 				command->opts, command->n_opts, NULL, NULL, cli->is_restic};
@@ -97,8 +118,6 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 			hf_buf_add_str(&text, "\nFlags:\n");
 			hf_opt_help(&own, HELP_WIDTH, &text);
 		}
-		hf_out_write(cli->out, hf_buf_bytes(&text));
-		hf_buf_reset(&text);
 	}
 	hf_buf_add_str(&text, "\nGlobal flags:\n");
 	hf_opt_help(&cli->global_opts, HELP_WIDTH, &text);
@@ -181,6 +200,7 @@ run(struct hf_cli *cli, int argc, char **argv)
 	struct hf_err *e;
 
 	HF_TRY(find_command(cli, argc, argv));
+	HF_TRY(hf_features_check(cli));
 	if (cli->command == NULL || !cli->command->is_single)
 		HF_TRY(hf_signals_new(&cli->stop, &cli->signals));
 	reset_global(cli);

@@ -42,8 +42,12 @@ struct hf_global {
 struct hf_cli;
 
 struct hf_command {
-	const char *name;    /* "ls", "key list" */
-	const char *usage;   /* what follows the name: "[flags] snapshotID [dir...]" */
+	const char *name; /* "ls", "key list" */
+	/*
+	 * What follows the name: "[flags] snapshotID [dir...]". Completions go by it: they know
+	 * snapshotID, keyID, command, FILE, dir, and words between `[` and `]` with `|`.
+	 */
+	const char *usage;
 	const char *summary; /* one line */
 	const char *text;    /* paragraphs for --help */
 	const struct hf_opt *opts;

@@ -7,7 +7,6 @@
 #include "base/path.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
-#include "cli/given.h"
 #include "cli/patterns.h"
 #include "cli/place.h"
 #include "cli/session.h"
@@ -216,12 +215,12 @@ collect(struct backup *b)
 	b->now = hf_time_now();
 	b->time = b->now;
 	if (o->time != NULL && *o->time != '\0')
-		HF_TRY(hf_given_time(o->time, &b->time));
+		HF_TRY(hf_time_option(o->time, &b->time));
 	b->cwd = hf_env_cwd();
 	b->host = o->host != NULL && *o->host != '\0' ? hf_str_dup(hf_str(o->host))
 						      : hf_host_name();
 	b->user = hf_user_name(getuid());
-	hf_given_tags(&o->tags, &b->tags);
+	hf_tags_split(&o->tags, &b->tags);
 	if (o->use_fs_snapshot || o->exclude_cloud_files)
 		hf_say_err(b->cli->out, "Warning: --use-fs-snapshot and --exclude-cloud-files "
 					"have no effect on Linux");

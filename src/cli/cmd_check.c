@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* check: is the repository sound? */
+#include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/progress.h"
-#include "cli/session.h"
 #include "engine/check.h"
 
 struct check_options {
@@ -214,6 +214,25 @@ print_summary(struct check *c, bool has_failed)
 	hf_out_json(c->cli->out, &json);
 }
 
+/* With the options of `c`, which are forgotten then. */
+static struct hf_err *
+check_repo(struct check *c, struct hf_repo *repo)
+{
+	struct hf_check_events events = {c, begin_phase, found};
+	struct hf_err *e =
+		hf_check(repo, c->options, &events, &c->progress, &c->cli->stop, &c->result);
+
+	hf_bar_stop(&c->bar);
+	c->options = NULL;
+	HF_TRY(e);
+	say_hints(c);
+	say_advice(c);
+	if (c->result.damages > 0)
+		return hf_err(HF_EFATAL, "repository contains errors");
+	hf_say(c->cli->out, HF_SAY_NORMAL, "no errors were found");
+	return NULL;
+}
+
 static struct hf_err *
 check(struct check *c, const struct check_options *o, const struct hf_args *args)
 {
@@ -221,8 +240,6 @@ check(struct check *c, const struct check_options *o, const struct hf_args *args
 	hf_auto(hf_strings) ids = {0};
 	hf_auto(hf_session) session = {0};
 	struct hf_check_options co = {.filter = &filter};
-	struct hf_check_events events = {c, begin_phase, found};
-	struct hf_err *e;
 
 	if (o->read_data && o->subset != NULL)
 		return hf_err(HF_EINVAL,
@@ -242,16 +259,18 @@ check(struct check *c, const struct check_options *o, const struct hf_args *args
 		hf_say(c->cli->out, HF_SAY_NORMAL, "create exclusive lock for repository");
 	HF_TRY(hf_session_open_with(c->cli, HF_SESSION_EXCLUSIVE, true,
 		o->with_cache ? HF_CACHE_SHARED : HF_CACHE_TEMPORARY, &session));
-	e = hf_check(session.repo, &co, &events, &c->progress, &c->cli->stop, &c->result);
-	hf_bar_stop(&c->bar);
-	c->options = NULL;
-	HF_TRY(e);
-	say_hints(c);
-	say_advice(c);
-	if (c->result.damages > 0)
-		return hf_err(HF_EFATAL, "repository contains errors");
-	hf_say(c->cli->out, HF_SAY_NORMAL, "no errors were found");
-	return NULL;
+	return check_repo(c, session.repo);
+}
+
+struct hf_err *
+hf_check_session(struct hf_session *s)
+{
+	const struct hf_check_options all = {0};
+	struct check c = {.cli = s->cli, .options = &all};
+	struct hf_err *e = check_repo(&c, s->repo);
+
+	hf_check_result_clear(&c.result);
+	return e;
 }
 
 static struct hf_err *

@@ -4,10 +4,10 @@
 #include "base/path.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
-#include "cli/given.h"
 #include "cli/place.h"
 #include "cli/session.h"
 #include "cli/tar_stream.h"
+#include "cli/words.h"
 
 struct import_options {
 	char *host, *time, *tar_filter, *filter;
@@ -72,8 +72,8 @@ read_options(struct import *m, const struct hf_args *args)
 	HF_TRY(hf_backup_list_check(o->is_list, o->filter));
 	m->now = m->time = hf_time_now();
 	if (hf_is_set(o->time))
-		HF_TRY(hf_given_time(o->time, &m->time));
-	hf_given_tags(&o->tags, &m->tags);
+		HF_TRY(hf_time_option(o->time, &m->time));
+	hf_tags_split(&o->tags, &m->tags);
 	m->host = hf_is_set(o->host) ? hf_str_dup(hf_str(o->host)) : hf_host_name();
 	m->user = hf_user_name(getuid());
 	m->source = strcmp(m->file, "-") == 0 ? hf_str_dup(hf_str("stdin"))

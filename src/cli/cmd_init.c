@@ -112,7 +112,8 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 
 	HF_TRY(hf_password_resolve(cli, &place.password, &password, &has));
 	if (!has)
-		HF_TRY(hf_password_ask_new(cli, &password));
+		HF_TRY(hf_password_ask_new(
+			cli, "enter password for new repository: ", &password));
 	shown = hf_place_shown(location);
 	HF_TRY(hf_err_in(hf_repo_init(hf_steal(owned), &password, version, polynomial,
 				 &repo_options, &repo),

@@ -149,7 +149,7 @@ static struct hf_err *
 run_and_ask(struct hf_cli *cli, struct hf_keeper_job *job, struct hf_front_options *front,
 	struct hf_secret *password)
 {
-	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
+	unsigned tries = hf_is_interactive() ? TRIES : 1;
 	struct hf_err *e;
 	bool has;
 

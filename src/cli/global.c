@@ -15,7 +15,7 @@ const struct hf_opt hf_global_opts[] = {
 		.env = "PASSWORD_COMMAND",
 		.help = "command that prints the repository password; split into words as "
 			"a shell does, but run without one"},
-	{"password-fd", 0, HF_OPT_INT(G, password_fd), .arg = "number",
+	{"password-fd", 0, .is_ours = true, HF_OPT_INT(G, password_fd), .arg = "number",
 		.help = "open file descriptor to read the repository password from"},
 	{"insecure-no-password", 0, HF_OPT_FLAG(G, insecure_no_password),
 		.help = "use an empty password for the repository; must be given to every "

@@ -18,8 +18,8 @@ hf_args_clear(struct hf_args *a)
 	*a = (struct hf_args){0};
 }
 
-static bool
-takes_value(const struct hf_opt *o)
+bool
+hf_opt_takes_value(const struct hf_opt *o)
 {
 	return o->kind != HF_OPT_IS_FLAG && o->kind != HF_OPT_IS_COUNT;
 }
@@ -340,7 +340,7 @@ parse_long(struct parser *p, const char *word)
 			return NULL;
 		return hf_err(HF_EINVAL, "unknown flag: --%.*s", (int)len, word);
 	}
-	if (value == NULL && takes_value(f.opt)) {
+	if (value == NULL && hf_opt_takes_value(f.opt)) {
 		if (p->next >= p->argc)
 			return hf_err(HF_EINVAL, "flag needs an argument: --%s", f.opt->name);
 		value = p->argv[p->next++];
@@ -364,7 +364,7 @@ parse_short(struct parser *p, const char *word)
 		}
 		if (*s == '=' && s[1] != '\0') {
 			value = s + 1;
-		} else if (takes_value(f.opt)) {
+		} else if (hf_opt_takes_value(f.opt)) {
 			if (*s != '\0')
 				value = s;
 			else if (p->next < p->argc)
@@ -471,16 +471,22 @@ add_explanation(struct hf_buf *out, const struct hf_opt *o)
 		hf_buf_addf(out, " (default: %s)", o->def);
 }
 
+bool
+hf_opt_is_shown(const struct hf_opt *o)
+{
+	return !o->is_hidden && o->instead == NULL;
+}
+
 static bool
 is_shown(const struct hf_opts *table, const struct hf_opt *o)
 {
-	return exists(table, o) && !o->is_hidden && o->instead == NULL;
+	return exists(table, o) && hf_opt_is_shown(o);
 }
 
 static size_t
 names_width(const struct hf_opt *o)
 {
-	return 8 + strlen(o->name) + (takes_value(o) ? 1 + strlen(o->arg) : 0);
+	return 8 + strlen(o->name) + (hf_opt_takes_value(o) ? 1 + strlen(o->arg) : 0);
 }
 
 void
@@ -504,7 +510,7 @@ hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out)
 			hf_buf_addf(out, "  -%c, --%s", o->letter, o->name);
 		else
 			hf_buf_addf(out, "      --%s", o->name);
-		if (takes_value(o))
+		if (hf_opt_takes_value(o))
 			hf_buf_addf(out, " %s", o->arg);
 		if (out->len - start + 2 > column)
 			hf_buf_addf(out, "\n%*s", (int)column, "");
@@ -539,7 +545,7 @@ hf_opt_scdoc(const struct hf_opts *opts, struct hf_buf *out)
 		if (o->letter != 0)
 			hf_buf_addf(out, "*-%c*, ", o->letter);
 		hf_buf_addf(out, "*--%s*", o->name);
-		if (takes_value(o)) {
+		if (hf_opt_takes_value(o)) {
 			hf_buf_add_str(out, " _");
 			for (const char *s = o->arg; *s != '\0'; s++) {
 				if (strchr("\\*_#[]", *s) != NULL)

@@ -62,7 +62,8 @@ struct hf_opt {
 	size_t off;
 	const char *arg; /* what the help calls the value */
 	const char *
-		words; /* HF_OPT_IS_WORD: "auto|off|max"; "a=b" means that b is another name of a */
+		words; /* HF_OPT_IS_WORD: "auto|off|max"; "a=b" means that b is another name of a.
+			* Of other kinds what completions offer. */
 	const char *def;     /* the default as the user would write it, or NULL */
 	const char *env;     /* X of RESTIC_X and HOLDFAST_X, or NULL */
 	const char *help;    /* lower case, no full stop */
@@ -114,6 +115,12 @@ struct hf_err *hf_opt_parse(const struct hf_opts *tables, size_t n_tables, int a
  */
 struct hf_err *hf_opt_env(const struct hf_opts *tables, size_t n_tables, hf_opt_getenv_fn *get,
 	const void *arg) HF_MUST;
+
+/* False for flags and counts, whose value only follows a `=`. */
+bool hf_opt_takes_value(const struct hf_opt *o);
+
+/* False: neither help nor manual nor completions mention it. */
+bool hf_opt_is_shown(const struct hf_opt *o);
 
 /* Frees the strings and lists that the options own. */
 void hf_opt_clear(const struct hf_opts *opts);

@@ -84,6 +84,12 @@ hf_out_keep_clean(struct hf_out *o)
 	o->is_clean = true;
 }
 
+void
+hf_out_speak(struct hf_out *o)
+{
+	o->is_json = false;
+}
+
 unsigned
 hf_out_level(const struct hf_out *o)
 {

@@ -29,6 +29,11 @@ void hf_out_set_level(struct hf_out *o, unsigned verbosity, bool is_json);
 
 /* From now on standard output is somebody's file: all but HF_SAY_DATA goes to standard error. */
 void hf_out_keep_clean(struct hf_out *o);
+/*
+ * For commands that have no JSON: what they say is said under --json as well. Errors are JSON all
+ * the same.
+ */
+void hf_out_speak(struct hf_out *o);
 unsigned hf_out_level(const struct hf_out *o); /* 0 … 3, whatever is_json says */
 bool hf_out_is_json(const struct hf_out *o);
 

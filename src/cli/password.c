@@ -89,8 +89,8 @@ warn_if_readable(struct hf_cli *cli, int fd, const char *path)
 			path, (unsigned)(st.st_mode & 07777));
 }
 
-static struct hf_err *
-from_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
+struct hf_err *
+hf_password_file(struct hf_cli *cli, const char *path, struct hf_secret *out)
 {
 	__attribute__((cleanup(secret_buf_clear))) struct secret_buf raw = {{0}};
 	hf_autofd int fd = -1;
@@ -162,7 +162,7 @@ resolve(struct hf_cli *cli, const struct hf_password_source *s, struct hf_secret
 	if (s->command != NULL && *s->command != '\0')
 		return from_command(cli, s->command, out);
 	if (s->file != NULL && *s->file != '\0')
-		return from_file(cli, s->file, out);
+		return hf_password_file(cli, s->file, out);
 	if (s->fd >= 0)
 		return from_fd(cli, s->fd, out);
 	env = hf_env_secret(cli->env, s->env);
@@ -202,7 +202,7 @@ hf_password_resolve(struct hf_cli *cli, const struct hf_password_source *s,
 }
 
 bool
-hf_password_is_interactive(void)
+hf_is_interactive(void)
 {
 	return isatty(STDIN_FILENO);
 }
@@ -216,8 +216,9 @@ read_line(int fd, struct hf_stop *stop, struct hf_buf *out)
 	return NULL;
 }
 
+/* What is typed is shown only with `is_shown`. */
 static struct hf_err *
-ask_terminal(struct hf_cli *cli, const char *prompt, struct hf_buf *out)
+ask_terminal(struct hf_cli *cli, const char *prompt, bool is_shown, struct hf_buf *out)
 {
 	hf_autofd int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	struct termios before, hidden;
@@ -228,14 +229,23 @@ ask_terminal(struct hf_cli *cli, const char *prompt, struct hf_buf *out)
 	if (fd < 0 || tcgetattr(fd, &before) < 0)
 		return hf_err_errno(errno, "unable to read password");
 	hidden = before;
-	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	if (!is_shown)
+		hidden.c_lflag &= ~(tcflag_t)ECHO;
 	hidden.c_lflag |= ICANON | ISIG;
 	tcsetattr(fd, TCSAFLUSH, &hidden);
 	hf_err_free(hf_write_full(fd, prompt, strlen(prompt)));
 	e = read_line(fd, &cli->stop, out);
 	tcsetattr(fd, TCSAFLUSH, &before);
-	hf_err_free(hf_write_full(fd, "\n", 1));
+	if (!is_shown)
+		hf_err_free(hf_write_full(fd, "\n", 1));
 	return e;
+}
+
+struct hf_err *
+hf_ask(struct hf_cli *cli, const char *question, struct hf_buf *answer)
+{
+	HF_TRY(hf_out_flush(cli->out));
+	return ask_terminal(cli, question, true, answer);
 }
 
 static struct hf_err *
@@ -245,8 +255,8 @@ ask(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
 
 	HF_TRY(secret_buf_init(&line));
 	HF_TRY(hf_out_flush(cli->out));
-	if (hf_password_is_interactive()) {
-		HF_TRY(ask_terminal(cli, prompt, &line.buf));
+	if (hf_is_interactive()) {
+		HF_TRY(ask_terminal(cli, prompt, false, &line.buf));
 	} else {
 		if (hf_out_is_terminal(cli->out) && !cli->global.is_json)
 			hf_say_err(cli->out, "reading repository password from stdin");
@@ -269,12 +279,12 @@ hf_password_ask(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
 }
 
 struct hf_err *
-hf_password_ask_new(struct hf_cli *cli, struct hf_secret *out)
+hf_password_ask_new(struct hf_cli *cli, const char *prompt, struct hf_secret *out)
 {
 	hf_auto(hf_secret) again = {0};
 
-	HF_TRY(hf_password_ask(cli, "enter password for new repository: ", out));
-	if (!hf_password_is_interactive())
+	HF_TRY(hf_password_ask(cli, prompt, out));
+	if (!hf_is_interactive())
 		return NULL;
 	HF_TRY(ask(cli, "enter password again: ", &again));
 	if (again.len != out->len || memcmp(again.p, out->p, out->len) != 0)

@@ -33,10 +33,18 @@ struct hf_err *hf_password_resolve(struct hf_cli *cli, const struct hf_password_
 struct hf_err *hf_password_ask(
 	struct hf_cli *cli, const char *prompt, struct hf_secret *out) HF_MUST;
 
-/* Asks twice on a terminal, and the two must agree. */
-struct hf_err *hf_password_ask_new(struct hf_cli *cli, struct hf_secret *out) HF_MUST;
+/* Asks twice on a terminal, first with `prompt`, and the two must agree. */
+struct hf_err *hf_password_ask_new(
+	struct hf_cli *cli, const char *prompt, struct hf_secret *out) HF_MUST;
 
-/* Whether the user can be asked again after a wrong password. */
-bool hf_password_is_interactive(void);
+/* The password in a file, "-" for standard input; it may be empty. */
+struct hf_err *hf_password_file(
+	struct hf_cli *cli, const char *path, struct hf_secret *out) HF_MUST;
+
+/* Whether there is a user who can be asked. */
+bool hf_is_interactive(void);
+
+/* Asks something that is no secret, on the terminal, and appends the answer. */
+struct hf_err *hf_ask(struct hf_cli *cli, const char *question, struct hf_buf *answer) HF_MUST;
 
 #endif

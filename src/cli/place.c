@@ -179,7 +179,7 @@ unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	struct hf_store **store, struct hf_bytes config, struct hf_repo **out)
 {
 	hf_auto(hf_secret) password = {0};
-	unsigned tries = hf_password_is_interactive() ? TRIES : 1;
+	unsigned tries = hf_is_interactive() ? TRIES : 1;
 	bool has;
 
 	HF_TRY(hf_password_resolve(cli, &place->password, &password, &has));

@@ -88,14 +88,12 @@ hf_session_open(
 	return hf_session_open_with(cli, lock, may_skip, HF_CACHE_SHARED, s);
 }
 
-struct hf_err *
-hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
-	enum hf_cache_use use, struct hf_session *s)
+static struct hf_err *
+open_at(struct hf_cli *cli, const struct hf_place *place, enum hf_session_lock lock,
+	bool may_skip, enum hf_cache_use use, struct hf_session *s)
 {
-	struct hf_place place = hf_place_main(cli);
-
 	*s = (struct hf_session){.cli = cli};
-	HF_TRY(hf_place_open(cli, &place, &s->repo));
+	HF_TRY(hf_place_open(cli, place, &s->repo));
 	hf_cache_use(cli, s->repo, use, &s->cache);
 	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
 	if (may_skip && cli->global.no_lock)
@@ -111,6 +109,22 @@ hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_ski
 }
 
 struct hf_err *
+hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock, bool may_skip,
+	enum hf_cache_use use, struct hf_session *s)
+{
+	struct hf_place place = hf_place_main(cli);
+
+	return open_at(cli, &place, lock, may_skip, use, s);
+}
+
+struct hf_err *
+hf_session_open_at(struct hf_cli *cli, const struct hf_place *place, enum hf_session_lock lock,
+	bool may_skip, struct hf_session *s)
+{
+	return open_at(cli, place, lock, may_skip, HF_CACHE_SHARED, s);
+}
+
+struct hf_err *
 hf_session_regain(struct hf_session *s)
 {
 	struct hf_lease *lost = s->lease;
@@ -121,6 +135,21 @@ hf_session_regain(struct hf_session *s)
 	HF_TRY(take_lease(s, &options));
 	hf_err_free(hf_lease_release(lost));
 	return NULL;
+}
+
+struct hf_err *
+hf_session_relock(struct hf_session *s, enum hf_session_lock lock)
+{
+	struct hf_lease *old = s->lease;
+
+	HF_TRY(hf_lease_verify(old));
+	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
+	s->lease = NULL;
+	HF_TRY(hf_lease_release(old));
+	s->setup.options.only_reads = false;
+	s->setup.options.mode =
+		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
+	return take_lease(s, &s->setup.options);
 }
 
 /* Whether `e` may come of the lock having been lost, and there is a new one now. */
@@ -196,9 +225,11 @@ hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_filter *
 static void
 report_bad(void *arg, const char *text, struct hf_err *e)
 {
-	struct hf_cli *cli = arg;
+	struct hf_session *s = arg;
+	enum hf_code code = hf_err_code(e);
 
-	hf_say_err(cli->out, "Ignoring \"%s\": %s", text, hf_err_text(e));
+	hf_say_err(s->cli->out, "Ignoring \"%s\": %s", text, hf_err_text(e));
+	s->n_unread += code != HF_ENOTFOUND && code != HF_EINVAL;
 	hf_err_free(e);
 }
 
@@ -212,7 +243,20 @@ hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *opts,
 	hf_session_filter(opts, &filter);
 	for (size_t i = 0; i < ids->len; i++)
 		hf_strings_add(&texts, ids->v[i]);
-	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s->cli, out);
+	s->n_unread = 0;
+	return hf_snapshots_select(s->repo, &texts, &filter, report_bad, s, out);
+}
+
+struct hf_err *
+hf_session_unread(const struct hf_session *s)
+{
+	if (s->n_unread == 0 || s->cli->is_restic)
+		return NULL;
+	return hf_err(HF_EFATAL,
+		"%zu snapshots could not be read, and nothing was done about them\nThe same "
+		"command again takes up where this one left off; `check` tells whether they "
+		"are damaged.",
+		s->n_unread);
 }
 
 struct hf_err *

@@ -20,6 +20,7 @@ struct hf_session {
 	struct hf_lease *lease; /* NULL: none was asked for */
 	bool is_settled; /* what was done is known to be whole: the lock has done its duty */
 	struct hf_index *index; /* NULL before hf_session_load_index() */
+	size_t n_unread;        /* snapshots that were passed over the last time */
 };
 
 void hf_session_clear(struct hf_session *s);
@@ -40,6 +41,12 @@ struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 struct hf_err *hf_session_regain_for(void *session, struct hf_lease **out) HF_MUST;
 
 /*
+ * Gives the lease back, which must not have been lost, and takes one of the other kind. HF_ELOCKED:
+ * it cannot be had; then there is none.
+ */
+struct hf_err *hf_session_relock(struct hf_session *s, enum hf_session_lock lock) HF_MUST;
+
+/*
  * Opens the repository and takes the lock; --no-lock makes it HF_SESSION_UNLOCKED if `may_skip`,
  * and a shared lock with `may_skip` is that of a command that changes nothing.
  * HF_ENOREPO, HF_EAUTH, HF_ELOCKED lead to exit codes of their own.
@@ -50,6 +57,11 @@ struct hf_err *hf_session_open(struct hf_cli *cli, enum hf_session_lock lock, bo
 /* The same with a cache of its own kind (cli/cache.h); the above takes the user's. */
 struct hf_err *hf_session_open_with(struct hf_cli *cli, enum hf_session_lock lock,
 	bool may_skip, enum hf_cache_use use, struct hf_session *s) HF_MUST;
+
+/* The same for another place than that of -r, for commands that work with two (cli/place.h). */
+struct hf_place;
+struct hf_err *hf_session_open_at(struct hf_cli *cli, const struct hf_place *place,
+	enum hf_session_lock lock, bool may_skip, struct hf_session *s) HF_MUST;
 
 /* Loads the whole index. */
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;
@@ -63,6 +75,12 @@ void hf_session_filter(const struct hf_filter_opts *opts, struct hf_snapshot_fil
  */
 struct hf_err *hf_session_snapshots(struct hf_session *s, const struct hf_filter_opts *filter,
 	const struct hf_args *ids, struct hf_snapshots *out) HF_MUST;
+
+/*
+ * For the end of a command that changes snapshots: an error if some that were meant could not be
+ * read. Restic says so and ends with success; under its name, so do we.
+ */
+struct hf_err *hf_session_unread(const struct hf_session *s) HF_MUST;
 
 /* Finds the one snapshot that `text` means; *subfolder may become NULL. The caller owns both. */
 struct hf_err *hf_session_snapshot(struct hf_session *s, const struct hf_filter_opts *filter,

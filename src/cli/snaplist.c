@@ -247,8 +247,8 @@ hf_snapshots_print(struct hf_out *out, const struct hf_snapshot *const *v, size_
 }
 
 /* As Go prints an instant: clock with fraction, offset, name of the zone or offset again. */
-static void
-add_go_time(struct hf_buf *out, const struct hf_time *t)
+void
+hf_go_time(struct hf_buf *out, const struct hf_time *t)
 {
 	int zone = t->zone_s < 0 ? -t->zone_s : t->zone_s;
 	time_t shown = (time_t)(t->sec + t->zone_s), sec = (time_t)t->sec;
@@ -280,6 +280,15 @@ hf_snapshot_sentence(struct hf_buf *out, const struct hf_snapshot *s)
 	hf_buf_addf(out, "snapshot %.8s of [", hf_id_hex(&s->id).s);
 	add_joined(out, &s->paths, " ");
 	hf_buf_add_str(out, "] at ");
-	add_go_time(out, &s->time);
+	hf_go_time(out, &s->time);
 	hf_buf_addf(out, " by %s@%s", s->username != NULL ? s->username : "", host_of(s));
+}
+
+void
+hf_snapshot_say(struct hf_out *out, enum hf_say level, const struct hf_snapshot *s)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
+
+	hf_snapshot_sentence(&text, s);
+	hf_say(out, level, "\n%.*s", (int)text.len, (const char *)text.p);
 }

@@ -53,4 +53,10 @@ void hf_snapshots_print(struct hf_out *out, const struct hf_snapshot *const *v, 
  */
 void hf_snapshot_sentence(struct hf_buf *out, const struct hf_snapshot *s);
 
+/* Says that sentence, below an empty line. */
+void hf_snapshot_say(struct hf_out *out, enum hf_say level, const struct hf_snapshot *s);
+
+/* Appends an instant as Go prints it: "2024-01-02 03:04:05.678 +0100 CET". */
+void hf_go_time(struct hf_buf *out, const struct hf_time *t);
+
 #endif

@@ -10,10 +10,10 @@
 
 #include "base/path.h"
 #include "engine/backup_i.h"
+#include "engine/resnap.h"
 
 enum {
-	MAX_ROUNDS = 5,     /* of a backup whose lock is lost again and again */
-	VALIDATE_TRIES = 5, /* of a store that does not answer */
+	MAX_ROUNDS = 5, /* of a backup whose lock is lost again and again */
 };
 
 /* Folders wait with open descriptors; the usual 1,024 are few, and more may be had for asking. */
@@ -201,41 +201,6 @@ set_text(char **to, const char *text)
 	*to = hf_str_dup(hf_str(text != NULL ? text : ""));
 }
 
-/* Nothing that the snapshot stands on has left the index. */
-static struct hf_err *
-validate_index(struct backup *b)
-{
-	hf_autofree struct hf_id *ids = NULL;
-	size_t n, lost;
-
-	HF_TRY(hf_repo_list(b->repo, HF_INDEX, &ids, NULL, &n));
-	lost = hf_index_lost(b->ix, ids, n);
-	if (lost > 0)
-		return hf_err(HF_ELOST, "%zu index files were removed during the backup", lost);
-	return NULL;
-}
-
-/*
- * The look back, after the snapshot is there (D4): if our lock was there all the time, nobody who
- * keeps the rules has deleted anything. A store that does not answer is asked again.
- */
-static struct hf_err *
-validate(struct backup *b)
-{
-	struct hf_err *e = NULL;
-
-	for (int i = 0; i < VALIDATE_TRIES && b->lease != NULL; i++) {
-		hf_err_free(e);
-		e = hf_lease_validate(b->lease);
-		if (e == NULL)
-			e = validate_index(b);
-		if (e == NULL || hf_err_code(e) != HF_EIO)
-			break;
-		nanosleep(&(struct timespec){.tv_nsec = 100000000L << i}, NULL);
-	}
-	return hf_err_in(e, "validating the snapshot");
-}
-
 static struct hf_err *
 save_snapshot(struct backup *b, struct hf_backup_result *r)
 {
@@ -262,7 +227,7 @@ save_snapshot(struct backup *b, struct hf_backup_result *r)
 		return NULL;
 	HF_TRY(hf_snapshot_save(b->repo, sn));
 	r->snapshot = sn->id;
-	return validate(b);
+	return hf_validate(b->repo, b->lease, b->ix);
 }
 
 /* All blobs are passed in: makes them durable, and only then the snapshot. */

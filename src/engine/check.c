@@ -12,20 +12,6 @@
 enum { MAX_THREADS = 16 };
 
 void
-hf_bits_init(struct hf_bits *b, size_t n)
-{
-	b->n = n;
-	b->v = hf_alloc_(n / 64 + 1, sizeof *b->v);
-}
-
-void
-hf_bits_clear(struct hf_bits *b)
-{
-	free(b->v);
-	*b = (struct hf_bits){0};
-}
-
-void
 hf_check_result_clear(struct hf_check_result *r)
 {
 	free(r->broken_packs.v);

@@ -10,34 +10,9 @@
 
 #include <pthread.h>
 
+#include "base/bits.h"
 #include "engine/check.h"
 #include "repo/reader.h"
-
-/* A set of numbers below a limit. Adding is atomic. */
-struct hf_bits {
-	atomic_uint_fast64_t *v;
-	size_t n;
-};
-
-void hf_bits_init(struct hf_bits *b, size_t n);
-void hf_bits_clear(struct hf_bits *b);
-
-static inline bool
-hf_bits_has(const struct hf_bits *b, size_t i)
-{
-	return atomic_load_explicit(&b->v[i / 64], memory_order_relaxed) >> i % 64 & 1;
-}
-
-/* True: it was not in the set before. */
-static inline bool
-hf_bits_add(struct hf_bits *b, size_t i)
-{
-	uint64_t bit = UINT64_C(1) << i % 64;
-
-	if (hf_bits_has(b, i))
-		return false;
-	return (atomic_fetch_or_explicit(&b->v[i / 64], bit, memory_order_relaxed) & bit) == 0;
-}
 
 /* A snapshot that is checked. */
 struct hf_check_root {

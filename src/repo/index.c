@@ -139,6 +139,18 @@ hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n)
 	return lost;
 }
 
+void
+hf_index_files(struct hf_index *ix, struct hf_id **out, size_t *n)
+{
+	pthread_mutex_lock(&ix->packs_lock);
+	*n = ix->files.len / sizeof **out;
+	*out = hf_alloc_(*n + 1, sizeof **out);
+	if (*n > 0)
+		memcpy(*out, ix->files.p, ix->files.len);
+	pthread_mutex_unlock(&ix->packs_lock);
+	hf_id_sort(*out, *n);
+}
+
 /*
  * Ids are hashes already; the multiplication is there for the ids of tests, and for those that
  * somebody chose.

@@ -55,6 +55,9 @@ bool hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack);
 void hf_index_add_file(struct hf_index *ix, const struct hf_id *file);
 size_t hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n);
 
+/* These files, sorted; the caller frees *out. */
+void hf_index_files(struct hf_index *ix, struct hf_id **out, size_t *n);
+
 /*
  * Loads all index files of a repository, several at once. The first file that cannot be read or
  * decoded ends it, unless `on_bad` is given: then that is called (from any thread, one at a time)
@@ -72,6 +75,15 @@ struct hf_err *hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct h
  */
 struct hf_err *hf_index_parse(
 	struct hf_index *ix, struct hf_bytes json, unsigned version) HF_MUST;
+
+/*
+ * The same without an index: calls fn() for every pack that the file lists, when all of it has
+ * been read. `entries` dies with the call. An error of fn() ends it.
+ */
+typedef struct hf_err *hf_index_pack_fn(
+	void *arg, const struct hf_id *pack, const struct hf_pack_entry *entries, size_t n);
+struct hf_err *hf_index_each(
+	struct hf_bytes json, unsigned version, hf_index_pack_fn *fn, void *arg) HF_MUST;
 
 /*
  * Finds copy number `nth` (0: the first) of a blob. False: there are not so many. Entries that are

@@ -118,7 +118,7 @@ read_pack(
 }
 
 struct hf_err *
-hf_index_parse(struct hf_index *ix, struct hf_bytes json, unsigned version)
+hf_index_each(struct hf_bytes json, unsigned version, hf_index_pack_fn *fn, void *arg)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(1 << 20);
 	hf_auto(hf_pack_entries) entries = {0};
@@ -140,10 +140,26 @@ hf_index_parse(struct hf_index *ix, struct hf_bytes json, unsigned version)
 	}
 	HF_TRY(hf_json_end(&j));
 	for (size_t i = 0; i < packs.len; i++)
-		if (packs.v[i].n > 0 && hf_index_trusts(ix, &packs.v[i].pack))
-			hf_index_add_pack(ix, &packs.v[i].pack, entries.v + packs.v[i].first,
-				packs.v[i].n);
+		if (packs.v[i].n > 0)
+			HF_TRY(fn(arg, &packs.v[i].pack, entries.v + packs.v[i].first,
+				packs.v[i].n));
 	return NULL;
+}
+
+static struct hf_err *
+add_pack(void *arg, const struct hf_id *pack, const struct hf_pack_entry *entries, size_t n)
+{
+	struct hf_index *ix = arg;
+
+	if (hf_index_trusts(ix, pack))
+		hf_index_add_pack(ix, pack, entries, n);
+	return NULL;
+}
+
+struct hf_err *
+hf_index_parse(struct hf_index *ix, struct hf_bytes json, unsigned version)
+{
+	return hf_index_each(json, version, add_pack, ix);
 }
 
 void

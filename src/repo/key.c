@@ -356,6 +356,40 @@ hf_key_open(struct hf_store *store, const struct hf_id *id, const struct hf_secr
 	return NULL;
 }
 
+/* Whether the key file gives back the master key. */
+static struct hf_err *
+prove(struct hf_store *store, const struct hf_id *id, const struct hf_secret *password,
+	const struct hf_key *master)
+{
+	hf_auto(hf_key) got = {0};
+
+	HF_TRY(hf_key_open(store, id, password, &got, NULL));
+	if (memcmp(&got, master, sizeof got) != 0)
+		return hf_err(HF_ECORRUPT, "it holds another key");
+	return NULL;
+}
+
+struct hf_err *
+hf_key_add(struct hf_store *store, const struct hf_key *master,
+	const struct hf_secret *password, const char *username, const char *hostname,
+	struct hf_id *id)
+{
+	struct hf_name name = {.kind = HF_KEY};
+	struct hf_err *e;
+
+	HF_TRY(hf_err_in(hf_key_create(store, master, password, username, hostname, &name.id),
+		"creating new key failed"));
+	e = prove(store, &name.id, password, master);
+	if (e == NULL) {
+		*id = name.id;
+		return NULL;
+	}
+	hf_err_free(hf_store_del(store, &name));
+	hf_autoptr(hf_err) why = e;
+	return hf_err(
+		HF_EFATAL, "failed to access repository with new key: %s", hf_err_text(why));
+}
+
 /* The keys to try: place 0 is for the hinted one, then the order of the listing. */
 struct search {
 	const char *hint; /* "" without one */

@@ -33,6 +33,15 @@ struct hf_err *hf_key_create(struct hf_store *store, const struct hf_key *master
 	struct hf_id *id) HF_MUST;
 
 /*
+ * The same for a repository that has keys: what was written is read again and opened with the
+ * password, and must give `master`. Only then may the caller remove another key. A file that does
+ * not open is deleted. HF_EFATAL: it did not open.
+ */
+struct hf_err *hf_key_add(struct hf_store *store, const struct hf_key *master,
+	const struct hf_secret *password, const char *username, const char *hostname,
+	struct hf_id *id) HF_MUST;
+
+/*
  * Tries the password on one key file. HF_EAUTH: it does not open this one. HF_ECORRUPT: the
  * file is damaged or its parameters are out of bounds. `info` may be NULL.
  */

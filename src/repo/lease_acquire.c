@@ -166,13 +166,14 @@ look_again(struct hf_lease *l, struct sight *s)
 	/*
 	 * Where listings show what is there, waiting adds nothing. A folder is read entry by
 	 * entry, though, and a holder that replaces its file just then might slip through one
-	 * reading; so it is read twice (model/list.pml).
+	 * reading; so who wants to be alone reads it twice (model/list.pml).
 	 */
 	if (!lease_sees_at_once(l) && !l->o.only_reads)
 		lease_pause(l, l->pace.settle);
 	HF_TRY(hf_stop_check(l->stop));
 	HF_TRY(look_for_others(l, &l->file.id, s));
-	HF_TRY(look_for_others(l, &l->file.id, s));
+	if (l->info.is_exclusive)
+		HF_TRY(look_for_others(l, &l->file.id, s));
 	return see_own(l, s);
 }
 

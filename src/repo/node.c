@@ -294,9 +294,8 @@ hf_node_add(struct hf_buf *b, const struct hf_node *n)
 
 	PUT(b, "{\"name\":");
 	put_name(b, n->name);
-	PUT(b, ",\"type\":\"");
-	put(b, type, strlen(type));
-	PUT(b, "\"");
+	PUT(b, ",\"type\":");
+	put_str(b, n->type == HF_NODE_INVALID ? n->other_type : hf_str(type));
 	PUT_U64(b, "mode", n->mode);
 	put_times(b, n);
 	PUT(b, ",\"uid\":");

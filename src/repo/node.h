@@ -32,7 +32,8 @@ struct hf_xattr {
 struct hf_node {
 	struct hf_str name; /* raw bytes, not escaped */
 	enum hf_node_type type;
-	uint32_t mode; /* Go's os.FileMode, see hf_mode_from_stat() */
+	struct hf_str other_type; /* the word, of HF_NODE_INVALID */
+	uint32_t mode;            /* Go's os.FileMode, see hf_mode_from_stat() */
 	struct hf_time mtime, atime, ctime;
 	uint32_t uid, gid;
 	struct hf_str user, group;

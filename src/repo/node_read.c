@@ -5,13 +5,14 @@
 #include "codec/quote.h"
 #include "repo/node.h"
 
-static enum hf_node_type
-parse_type(struct hf_str s)
+static void
+set_type(struct hf_node *n, struct hf_str s)
 {
+	n->type = HF_NODE_INVALID;
+	n->other_type = s;
 	for (enum hf_node_type t = HF_NODE_FILE; t <= HF_NODE_IRREGULAR; t++)
 		if (hf_str_is(s, hf_node_type_text(t)))
-			return t;
-	return HF_NODE_INVALID;
+			n->type = t;
 }
 
 void
@@ -211,7 +212,7 @@ read_field(struct node_reader *r, enum field f)
 		n->name = hf_json_str(j);
 		break;
 	case F_TYPE:
-		n->type = parse_type(hf_json_str(j));
+		set_type(n, hf_json_str(j));
 		break;
 	case F_MODE:
 		n->mode = (uint32_t)hf_json_u64(j, UINT32_MAX);

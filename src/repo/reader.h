@@ -35,6 +35,17 @@ struct hf_err *hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, u
 struct hf_err *hf_reader_unseal(struct hf_reader *r, uint8_t *sealed, uint32_t length,
 	uint32_t raw_length, struct hf_buf *out) HF_MUST;
 
+/*
+ * The compressed form of a blob that one of the two has just opened in `sealed`, which has a
+ * raw_length: for who seals it again as it is.
+ */
+static inline struct hf_bytes
+hf_reader_packed(const uint8_t *sealed, uint32_t length)
+{
+	return (struct hf_bytes){
+		sealed + HF_SEAL_OVERHEAD / 2, (size_t)length - HF_SEAL_OVERHEAD};
+}
+
 /* The cipher, for headers. */
 struct hf_aead *hf_reader_aead(struct hf_reader *r);
 

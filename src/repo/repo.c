@@ -2,6 +2,8 @@
 /* Making and opening a repository, and its whole files: sealed on their way in, then proven. */
 #include "repo/repo.h"
 
+#include <pthread.h>
+
 #include "base/host.h"
 #include "base/io.h"
 #include "codec/json.h"
@@ -18,6 +20,14 @@ enum {
 	COMPRESSED = 2, /* the first byte of a compressed file; plain JSON begins otherwise */
 };
 
+/* What it takes to open and to seal a file; making one takes longer than using it. */
+struct kit {
+	struct hf_aead *aead;
+	struct hf_zstd *zstd;
+};
+
+enum { MAX_SPARE = 16 };
+
 struct hf_repo {
 	struct hf_store *store; /* owned */
 	struct hf_repo_options options;
@@ -26,6 +36,9 @@ struct hf_repo {
 	struct hf_key key;
 	struct hf_id key_id;
 	struct hf_config config;
+	pthread_mutex_t spare_lock;
+	struct kit spare[MAX_SPARE]; /* kits that nobody uses */
+	unsigned n_spare;
 };
 
 /* Takes `store`, also on failure. */
@@ -36,6 +49,7 @@ repo_new(struct hf_store *store, const struct hf_repo_options *options, struct h
 
 	repo->store = store;
 	repo->windows = hf_windows_new();
+	pthread_mutex_init(&repo->spare_lock, NULL);
 	if (options != NULL)
 		repo->options = *options;
 	if (repo->options.key_hint != NULL)
@@ -52,6 +66,41 @@ repo_new(struct hf_store *store, const struct hf_repo_options *options, struct h
 	return NULL;
 }
 
+static void
+kit_clear(struct kit *k)
+{
+	hf_aead_free(k->aead);
+	hf_zstd_free(k->zstd);
+	*k = (struct kit){NULL, NULL};
+}
+
+static struct kit
+take_kit(struct hf_repo *repo)
+{
+	struct kit k = {NULL, NULL};
+
+	pthread_mutex_lock(&repo->spare_lock);
+	if (repo->n_spare > 0)
+		k = repo->spare[--repo->n_spare];
+	pthread_mutex_unlock(&repo->spare_lock);
+	if (k.aead == NULL)
+		k = (struct kit){
+			hf_aead_new(&repo->key), hf_zstd_new(repo->options.compression)};
+	return k;
+}
+
+static void
+give_kit(struct hf_repo *repo, struct kit *k)
+{
+	pthread_mutex_lock(&repo->spare_lock);
+	if (repo->n_spare < MAX_SPARE) {
+		repo->spare[repo->n_spare++] = *k;
+		*k = (struct kit){NULL, NULL};
+	}
+	pthread_mutex_unlock(&repo->spare_lock);
+	kit_clear(k);
+}
+
 void
 hf_repo_free(struct hf_repo *repo)
 {
@@ -59,6 +108,9 @@ hf_repo_free(struct hf_repo *repo)
 		return;
 	hf_store_free(repo->store);
 	hf_windows_free(repo->windows);
+	for (unsigned i = 0; i < repo->n_spare; i++)
+		kit_clear(&repo->spare[i]);
+	pthread_mutex_destroy(&repo->spare_lock);
 	hf_key_clear(&repo->key);
 	free(repo->key_hint);
 	free(repo);
@@ -177,14 +229,12 @@ parse_config(struct hf_bytes json, struct hf_config *out)
 
 /* Opens `sealed` in its own memory; *plain is a part of it. */
 static struct hf_err *
-unseal(const struct hf_repo *repo, struct hf_buf *sealed, struct hf_bytes *plain)
+unseal(struct kit *k, struct hf_buf *sealed, struct hf_bytes *plain)
 {
-	hf_autoptr(hf_aead) aead = hf_aead_new(&repo->key);
-
 	if (sealed->len < HF_SEAL_OVERHEAD)
 		return hf_err(HF_ECORRUPT, "the file is too short");
 	uint8_t *at = sealed->p + HF_SEAL_OVERHEAD / 2;
-	if (!hf_aead_open(aead, hf_buf_bytes(sealed), at))
+	if (!hf_aead_open(k->aead, hf_buf_bytes(sealed), at))
 		return hf_err(HF_ECORRUPT, "ciphertext verification failed");
 	*plain = (struct hf_bytes){at, sealed->len - HF_SEAL_OVERHEAD};
 	return NULL;
@@ -192,7 +242,8 @@ unseal(const struct hf_repo *repo, struct hf_buf *sealed, struct hf_bytes *plain
 
 /* Appends the JSON that `plain`, the plaintext of a file, stands for. */
 static struct hf_err *
-decode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+decode(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_bytes plain,
+	struct hf_buf *out)
 {
 	bool is_plain = kind == HF_CONFIG || repo->config.version < 2 || plain.len == 0 ||
 			plain.p[0] == '[' || plain.p[0] == '{';
@@ -203,9 +254,7 @@ decode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 	}
 	if (plain.p[0] != COMPRESSED)
 		return hf_err(HF_ECORRUPT, "not supported encoding format");
-	hf_autoptr(hf_zstd) zstd = hf_zstd_new(repo->options.compression);
-
-	return hf_zstd_unpack_all(zstd, (struct hf_bytes){plain.p + 1, plain.len - 1}, out);
+	return hf_zstd_unpack_all(k->zstd, (struct hf_bytes){plain.p + 1, plain.len - 1}, out);
 }
 
 struct hf_err *
@@ -215,13 +264,18 @@ hf_repo_load(struct hf_repo *repo, const struct hf_name *name, struct hf_buf *ou
 	struct hf_bytes plain;
 
 	HF_TRY(hf_raw_load(repo->store, name, &raw));
-	HF_TRY(hf_err_in(unseal(repo, &raw, &plain), "%s", hf_name_text(name).s));
-	return hf_err_in(decode(repo, name->kind, plain, out), "%s", hf_name_text(name).s);
+	struct kit k = take_kit(repo);
+	struct hf_err *e = unseal(&k, &raw, &plain);
+	if (e == NULL)
+		e = decode(repo, &k, name->kind, plain, out);
+	give_kit(repo, &k);
+	return hf_err_in(e, "%s", hf_name_text(name).s);
 }
 
 /* The bytes that go into sealed(): 0x02 and zstd in version 2, or the JSON as it is. */
 static struct hf_err *
-encode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+encode(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_bytes plain,
+	struct hf_buf *out)
 {
 	size_t len;
 
@@ -229,11 +283,9 @@ encode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 		hf_buf_add(out, plain.p, plain.len);
 		return hf_buf_ok(out);
 	}
-	hf_autoptr(hf_zstd) zstd = hf_zstd_new(repo->options.compression);
-
 	HF_TRY(hf_buf_resize(out, 1 + hf_zstd_bound(plain.len)));
 	out->p[0] = COMPRESSED;
-	HF_TRY(hf_zstd_pack(zstd, plain, out->p + 1, &len));
+	HF_TRY(hf_zstd_pack(k->zstd, plain, out->p + 1, &len));
 	out->len = 1 + len;
 	return NULL;
 }
@@ -243,7 +295,7 @@ encode(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
  * copy is opened, because opening works in place.
  */
 static struct hf_err *
-prove(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes sealed,
+prove(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_bytes sealed,
 	struct hf_bytes plain)
 {
 	hf_auto(hf_buf) copy = HF_BUF_SPOOL(sealed.len);
@@ -252,28 +304,28 @@ prove(const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes sealed,
 
 	hf_buf_add(&copy, sealed.p, sealed.len);
 	HF_TRY(hf_buf_ok(&copy));
-	HF_TRY(unseal(repo, &copy, &inner));
-	HF_TRY(decode(repo, kind, inner, &back));
+	HF_TRY(unseal(k, &copy, &inner));
+	HF_TRY(decode(repo, k, kind, inner, &back));
 	if (back.len != plain.len || (plain.len > 0 && memcmp(back.p, plain.p, plain.len) != 0))
 		return hf_err(HF_EFATAL, "data mismatch");
 	return NULL;
 }
 
-struct hf_err *
-hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+static struct hf_err *
+seal(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_bytes plain,
+	struct hf_buf *out)
 {
 	hf_auto(hf_buf) inner = HF_BUF_SPOOL(1 + hf_zstd_bound(plain.len));
-	hf_autoptr(hf_aead) aead = hf_aead_new(&repo->key);
 
-	HF_TRY(encode(repo, kind, plain, &inner));
+	HF_TRY(encode(repo, k, kind, plain, &inner));
 	HF_TRY(hf_buf_resize(out, inner.len + HF_SEAL_OVERHEAD));
-	hf_aead_seal(aead, hf_buf_bytes(&inner), out->p);
+	hf_aead_seal(k->aead, hf_buf_bytes(&inner), out->p);
 	if (out->len > hf_raw_max(kind))
 		return hf_err(HF_EFATAL, "the %s is too large: %zu bytes", hf_kind_text(kind),
 			out->len);
 	if (repo->options.no_extra_verify)
 		return NULL;
-	struct hf_err *e = prove(repo, kind, hf_buf_bytes(out), plain);
+	struct hf_err *e = prove(repo, k, kind, hf_buf_bytes(out), plain);
 	if (e == NULL)
 		return NULL;
 	hf_autoptr(hf_err) cause = e;
@@ -281,6 +333,16 @@ hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 		"proving the %s before it is saved: %s; the memory or the processor of this "
 		"computer may be faulty",
 		hf_kind_text(kind), hf_err_text(cause));
+}
+
+struct hf_err *
+hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, struct hf_buf *out)
+{
+	struct kit k = take_kit(repo);
+	struct hf_err *e = seal(repo, &k, kind, plain, out);
+
+	give_kit(repo, &k);
+	return e;
 }
 
 struct hf_err *
@@ -296,6 +358,18 @@ hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 		"saving the %s", hf_kind_text(kind)));
 	*id = name.id;
 	return NULL;
+}
+
+struct hf_err *
+hf_repo_seal_config(struct hf_repo *repo, unsigned version, struct hf_buf *out)
+{
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	struct hf_config config = repo->config;
+
+	config.version = version;
+	write_config(&json, &config);
+	HF_TRY(hf_buf_ok(&json));
+	return hf_repo_seal(repo, HF_CONFIG, hf_buf_bytes(&json), out);
 }
 
 static struct hf_err *
@@ -406,8 +480,10 @@ hf_repo_open(struct hf_store *store, const struct hf_secret *password,
 	HF_TRY(hf_buf_ok(&sealed));
 	HF_TRY(hf_key_search(
 		store, password, repo->options.key_hint, &repo->key, &repo->key_id));
-	HF_TRY(hf_err_in(unseal(repo, &sealed, &json), "config or key %.8s is damaged",
-		hf_id_hex(&repo->key_id).s));
+	struct kit k = take_kit(repo);
+	struct hf_err *e = unseal(&k, &sealed, &json);
+	give_kit(repo, &k);
+	HF_TRY(hf_err_in(e, "config or key %.8s is damaged", hf_id_hex(&repo->key_id).s));
 	HF_TRY(hf_err_in(parse_config(json, &repo->config), "config cannot be loaded"));
 	*out = hf_steal(repo);
 	return NULL;

@@ -100,6 +100,13 @@ struct hf_err *hf_repo_seal(struct hf_repo *repo, enum hf_kind kind, struct hf_b
 	struct hf_buf *out) HF_MUST;
 
 /*
+ * Sets `out` to the sealed config of this repository as it would be in another version. The
+ * repository itself, as it was opened, stays what it is.
+ */
+struct hf_err *hf_repo_seal_config(
+	struct hf_repo *repo, unsigned version, struct hf_buf *out) HF_MUST;
+
+/*
  * All ids of one kind, sorted. *out is the caller's array of *n ids. `sizes` may be NULL, else
  * it receives the caller's array of file sizes in the same order.
  */

@@ -413,9 +413,13 @@ compress(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
 	return NULL;
 }
 
-/* What was sealed must open to what was given, or the machine is not to be trusted with it. */
+/*
+ * What was sealed must open to what was given, or the machine is not to be trusted with it. With
+ * `is_packed`, what was given is the compressed form.
+ */
 static struct hf_err *
-verify(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes plain)
+verify(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes given,
+	bool is_packed)
 {
 	struct hf_bytes sealed = {z->sealed.p, e->length};
 	bool is_same;
@@ -423,12 +427,12 @@ verify(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes plain
 	z->opened.len = 0;
 	HF_TRY(hf_buf_resize(&z->opened, e->length));
 	is_same = hf_aead_open(z->aead, sealed, z->opened.p);
-	if (is_same && e->raw_length != 0) {
+	if (is_same && e->raw_length != 0 && !is_packed) {
 		struct hf_bytes packed = {z->opened.p, e->length - HF_SEAL_OVERHEAD};
 
-		HF_TRY(hf_zstd_compare(z->zstd, packed, plain, &is_same));
-	} else if (is_same && plain.len > 0) {
-		is_same = memcmp(z->opened.p, plain.p, plain.len) == 0;
+		HF_TRY(hf_zstd_compare(z->zstd, packed, given, &is_same));
+	} else if (is_same && given.len > 0) {
+		is_same = memcmp(z->opened.p, given.p, given.len) == 0;
 	}
 	if (is_same)
 		return NULL;
@@ -451,10 +455,9 @@ toss(struct hf_sealer *z)
 
 /* Appends to one of the open packs; hands on the pack when that makes it full. */
 static struct hf_err *
-append(struct hf_sealer *z, const struct hf_pack_entry *e)
+append(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes sealed)
 {
 	struct hf_saver *s = z->saver;
-	struct hf_bytes sealed = {z->sealed.p, e->length};
 	struct slot *slot = &s->slots[e->blob.type][toss(z) % OPEN_PACKS];
 	struct builder *full = NULL;
 
@@ -478,35 +481,96 @@ append(struct hf_sealer *z, const struct hf_pack_entry *e)
 	return full != NULL ? queue_pack(s, full) : NULL;
 }
 
+static void
+count(struct hf_saver *s, const struct hf_pack_entry *e)
+{
+	uint64_t cost = e->length + hf_pack_entry_len(e);
+	enum hf_blob_type type = e->blob.type;
+
+	atomic_fetch_add_explicit(&s->blobs[type], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->bytes[type], hf_entry_size(e), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->packed[type], cost, memory_order_relaxed);
+}
+
+static struct hf_err *
+check_size(const struct hf_pack_entry *e, size_t len)
+{
+	if (len > UINT32_MAX - (1 << 24))
+		return hf_err(HF_EFATAL, "a %s of %zu bytes is more than a repository can hold",
+			hf_blob_type_text(e->blob.type), len);
+	return NULL;
+}
+
+/* Seals the payload, proves it by what was given, appends it and counts it. */
+static struct hf_err *
+finish(struct hf_sealer *z, struct hf_pack_entry *e, struct hf_bytes payload,
+	struct hf_bytes given, bool is_packed)
+{
+	e->length = (uint32_t)payload.len + HF_SEAL_OVERHEAD;
+	hf_aead_seal(z->aead, payload, z->sealed.p);
+	if (!hf_repo_opts(z->saver->repo)->no_extra_verify)
+		HF_TRY(verify(z, e, given, is_packed));
+	HF_TRY(append(z, e, (struct hf_bytes){z->sealed.p, e->length}));
+	count(z->saver, e);
+	return NULL;
+}
+
+/* The blob of which `e` has the name, and gets the rest. */
+static struct hf_err *
+save(struct hf_sealer *z, struct hf_pack_entry *e, struct hf_bytes plain)
+{
+	struct hf_bytes payload;
+
+	HF_TRY(check_size(e, plain.len));
+	HF_TRY(compress(z, e->blob.type, plain, &payload, &e->raw_length));
+	return finish(z, e, payload, plain, false);
+}
+
 struct hf_err *
 hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
 	struct hf_id *id, uint64_t *stored)
 {
-	struct hf_saver *s = z->saver;
 	struct hf_pack_entry e = {.blob = {.id = hf_sha256(plain), .type = type}};
-	struct hf_bytes payload;
 
 	*id = e.blob.id;
 	if (stored != NULL)
 		*stored = 0;
-	if (hf_index_claim(s->ix, &e.blob) != HF_CLAIM_NEW)
+	if (hf_index_claim(z->saver->ix, &e.blob) != HF_CLAIM_NEW)
 		return NULL;
-	if (plain.len > UINT32_MAX - (1 << 24))
-		return hf_err(HF_EFATAL, "a %s of %zu bytes is more than a repository can hold",
-			hf_blob_type_text(type), plain.len);
-	HF_TRY(compress(z, type, plain, &payload, &e.raw_length));
-	e.length = (uint32_t)payload.len + HF_SEAL_OVERHEAD;
-	hf_aead_seal(z->aead, payload, z->sealed.p);
-	if (!hf_repo_opts(s->repo)->no_extra_verify)
-		HF_TRY(verify(z, &e, plain));
-	HF_TRY(append(z, &e));
-	uint64_t cost = e.length + hf_pack_entry_len(&e);
-	atomic_fetch_add_explicit(&s->blobs[type], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->bytes[type], plain.len, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->packed[type], cost, memory_order_relaxed);
+	HF_TRY(save(z, &e, plain));
 	if (stored != NULL)
-		*stored = cost;
+		*stored = e.length + hf_pack_entry_len(&e);
 	return NULL;
+}
+
+struct hf_err *
+hf_sealer_save_packed(struct hf_sealer *z, const struct hf_blob *blob, struct hf_bytes packed,
+	uint32_t raw_length)
+{
+	struct hf_pack_entry e = {.blob = *blob, .raw_length = raw_length};
+
+	if (hf_index_claim(z->saver->ix, blob) != HF_CLAIM_NEW)
+		return NULL;
+	HF_TRY(check_size(&e, packed.len));
+	z->sealed.len = 0;
+	HF_TRY(hf_buf_resize(&z->sealed, packed.len + HF_SEAL_OVERHEAD));
+	return finish(z, &e, packed, packed, true);
+}
+
+struct hf_err *
+hf_sealer_move(struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes sealed)
+{
+	HF_TRY(append(z, e, sealed));
+	count(z->saver, e);
+	return NULL;
+}
+
+struct hf_err *
+hf_sealer_remake(struct hf_sealer *z, const struct hf_blob *blob, struct hf_bytes plain)
+{
+	struct hf_pack_entry e = {.blob = *blob};
+
+	return save(z, &e, plain);
 }
 
 /* Appends the blobs of `b` to `to`. */

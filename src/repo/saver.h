@@ -67,6 +67,23 @@ struct hf_err *hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type,
 	struct hf_bytes plain, struct hf_id *id, uint64_t *stored) HF_MUST;
 
 /*
+ * The same for a blob that is compressed already: `packed` is one zstd frame, which the caller has
+ * found to be `raw_length` bytes with the hash `blob->id`. Only for repositories of version 2.
+ */
+struct hf_err *hf_sealer_save_packed(struct hf_sealer *z, const struct hf_blob *blob,
+	struct hf_bytes packed, uint32_t raw_length) HF_MUST;
+
+/*
+ * Saves a blob once more, wherever the repository has it: for who moves blobs out of packs. The
+ * first takes it sealed, as it lay in its pack, and stores these very bytes; the caller has opened
+ * them and compared the hash. The second takes the plaintext, and compresses and seals it anew.
+ */
+struct hf_err *hf_sealer_move(
+	struct hf_sealer *z, const struct hf_pack_entry *e, struct hf_bytes sealed) HF_MUST;
+struct hf_err *hf_sealer_remake(
+	struct hf_sealer *z, const struct hf_blob *blob, struct hf_bytes plain) HF_MUST;
+
+/*
  * Uploads the open packs, waits for all uploads and writes what is left of the index. No
  * hf_sealer_save() may be under way. Returns the first error of any upload; what is durable is
  * then still written into an index file, if that can be done.

@@ -71,6 +71,8 @@ struct hf_snapshot_filter {
 void hf_snapshot_filter_clear(struct hf_snapshot_filter *f);
 /* True when it has all of the tags in `list`, "a,b"; "" means that it has none at all. */
 bool hf_snapshot_has_tags(const struct hf_snapshot *s, const char *list);
+/* Appends such a list as restic words it: "[a, b]". */
+void hf_tags_add(struct hf_buf *out, const char *list);
 
 /* True when all parts of the filter let it through. */
 bool hf_snapshot_matches(const struct hf_snapshot *s, const struct hf_snapshot_filter *f);

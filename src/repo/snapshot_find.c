@@ -83,26 +83,32 @@ hf_snapshot_matches(const struct hf_snapshot *s, const struct hf_snapshot_filter
 	return !f->has_until || hf_time_cmp(&s->time, &f->until) <= 0;
 }
 
+void
+hf_tags_add(struct hf_buf *out, const char *list)
+{
+	const char *comma = "";
+	struct hf_str tag;
+
+	hf_buf_add_char(out, '[');
+	while (next_tag(&list, &tag)) {
+		hf_buf_add_str(out, comma);
+		hf_buf_add(out, tag.p, tag.len);
+		comma = ", ";
+	}
+	hf_buf_add_char(out, ']');
+}
+
 /* "Paths:[/a /b] Tags:[[x, y] [z]] Hosts:[h]", as restic words it. */
 static void
 describe(struct hf_buf *out, const struct hf_snapshot_filter *f)
 {
-	struct hf_str tag;
-
 	hf_buf_add_str(out, "Paths:[");
 	for (size_t i = 0; i < f->paths.len; i++)
 		hf_buf_addf(out, "%s%s", i > 0 ? " " : "", f->paths.v[i]);
 	hf_buf_add_str(out, "] Tags:[");
 	for (size_t i = 0; i < f->tags.len; i++) {
-		const char *list = f->tags.v[i], *comma = "";
-
-		hf_buf_add_str(out, i > 0 ? " [" : "[");
-		while (next_tag(&list, &tag)) {
-			hf_buf_add_str(out, comma);
-			hf_buf_add(out, tag.p, tag.len);
-			comma = ", ";
-		}
-		hf_buf_add_str(out, "]");
+		hf_buf_add_str(out, i > 0 ? " " : "");
+		hf_tags_add(out, f->tags.v[i]);
 	}
 	hf_buf_add_str(out, "] Hosts:[");
 	for (size_t i = 0; i < f->hosts.len; i++)
@@ -286,12 +292,12 @@ select_one(struct hf_repo *repo, const char *text, const struct hf_snapshot_filt
 	const struct hf_id *ids, size_t n, const struct hf_snapshots *have,
 	struct hf_snapshot **out)
 {
+	const char *colon = strchrnul(text, ':');
+	hf_autofree char *name = hf_str_dup((struct hf_str){text, (size_t)(colon - text)});
 	hf_autoptr(hf_snapshot) s = NULL;
 	struct hf_id id;
 
 	*out = NULL;
-	if (strchr(text, ':') != NULL)
-		return hf_err(HF_EINVAL, "<snapshot>:<subfolder> syntax not allowed");
 	if (strcmp(text, "latest") == 0) {
 		HF_TRY(find_latest(repo, f, &s));
 		if (s == NULL) {
@@ -302,9 +308,11 @@ select_one(struct hf_repo *repo, const char *text, const struct hf_snapshot_filt
 				(int)what.len, (const char *)what.p);
 		}
 		id = s->id;
-	} else if (!hf_id_parse(hf_str(text), &id)) {
-		HF_TRY(hf_ids_resolve(ids, n, text, &id));
+	} else if (strncmp(text, "latest:", 7) != 0 && !hf_id_parse(hf_str(name), &id)) {
+		HF_TRY(hf_ids_resolve(ids, n, name, &id));
 	}
+	if (strncmp(text, "latest:", 7) == 0 || (colon[0] != '\0' && colon[1] != '\0'))
+		return hf_err(HF_EINVAL, "<snapshot>:<subfolder> syntax not allowed");
 	for (size_t i = 0; i < have->len; i++) {
 		if (hf_id_eq(&have->v[i]->id, &id))
 			return NULL;

@@ -15,10 +15,16 @@
  */
 #define HF_LOCK_CALL_S 45.0
 
+/* An extended option of a backend, and what it is for, in restic's words where it has it too. */
+struct hf_backend_option {
+	const char *name, *text;
+	bool is_ours; /* restic does not have it */
+};
+
 struct hf_backend {
 	const char *scheme; /* "sftp": places begin with "sftp:", options with "sftp." */
-	const char *const *options; /* "command", "args", NULL; besides "connections" */
-	unsigned connections;       /* unless the user says otherwise */
+	const struct hf_backend_option *options; /* besides "connections"; ends with {NULL} */
+	unsigned connections;                    /* unless the user says otherwise */
 	bool is_local; /* nothing between us and it that could come back by itself */
 	/*
 	 * It calls hf_pace_wait() or hf_pace_take() for o->upload and o->download as bytes go,

@@ -601,7 +601,7 @@ open_place(
 
 const struct hf_backend hf_backend_local = {
 	.scheme = "local",
-	.options = (const char *const[]){NULL},
+	.options = (const struct hf_backend_option[]){{NULL}},
 	.connections = DEFAULT_CONNECTIONS,
 	.is_local = true,
 	.open = open_place,

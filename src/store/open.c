@@ -43,21 +43,57 @@ has_scheme(const char *text, const char *scheme, char mark)
 
 /* ---- options ---- */
 
+/* Those of what stands around every backend. */
+static const struct hf_backend_option wrappers[] = {
+	{"retry.limit",
+		"how long a request that failed is repeated (default: 15m, for a folder of "
+		"this "
+		"machine 0)",
+		.is_ours = true},
+	{"retry.pause",
+		"the pause before the first repetition, doubled each time (default: 1s)",
+		.is_ours = true},
+	{"trace.file", "write a line for every request to this file", .is_ours = true},
+	{NULL},
+};
+
+/* For tests of the program itself. */
+static const struct hf_backend_option hidden[] = {
+	{"fault.plan", ""}, {"fault.while", ""}, {NULL}};
+
 static bool
-is_in(const char *const *names, const char *name)
+is_in(const struct hf_backend_option *options, const char *name)
 {
-	for (; *names != NULL; names++)
-		if (strcmp(*names, name) == 0)
+	for (; options->name != NULL; options++)
+		if (strcmp(options->name, name) == 0)
 			return true;
 	return false;
+}
+
+void
+hf_store_options(hf_store_option_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < N_BACKENDS; i++) {
+		const struct hf_backend *b = backends[i];
+		char key[64], text[96];
+
+		snprintf(text, sizeof text,
+			"set a limit for the number of concurrent %s (default: %u)",
+			b->is_local ? "operations" : "connections", b->connections);
+		snprintf(key, sizeof key, "%s.connections", b->scheme);
+		fn(arg, key, text, false);
+		for (const struct hf_backend_option *o = b->options; o->name != NULL; o++) {
+			snprintf(key, sizeof key, "%s.%s", b->scheme, o->name);
+			fn(arg, key, o->text, o->is_ours);
+		}
+	}
+	for (const struct hf_backend_option *o = wrappers; o->name != NULL; o++)
+		fn(arg, o->name, o->text, o->is_ours);
 }
 
 static struct hf_err *
 check_option(const struct hf_backend *own, const char *key)
 {
-	static const char *const wrappers[] = {
-		"fault.plan", "fault.while", "retry.limit", "retry.pause", "trace.file", NULL};
-
 	if (has_scheme(key, "lock", '.')) /* looked at by who takes the lock */
 		return NULL;
 	if (has_scheme(key, own->scheme, '.')) {
@@ -73,7 +109,7 @@ check_option(const struct hf_backend *own, const char *key)
 	for (size_t i = 0; i < N_OTHERS; i++)
 		if (has_scheme(key, others[i], '.'))
 			return NULL;
-	if (is_in(wrappers, key))
+	if (is_in(wrappers, key) || is_in(hidden, key))
 		return NULL;
 	return hf_err(HF_EINVAL, "option %s is not known", key);
 }

@@ -76,4 +76,8 @@ struct hf_open {
 struct hf_err *hf_store_open(
 	const char *url, const struct hf_open *o, struct hf_store **out) HF_MUST;
 
+/* Tells all options that a user may give; `is_ours`: restic does not have it. In no order. */
+typedef void hf_store_option_fn(void *arg, const char *key, const char *text, bool is_ours);
+void hf_store_options(hf_store_option_fn *fn, void *arg);
+
 #endif

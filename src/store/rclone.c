@@ -231,7 +231,14 @@ rclone_open(
 
 const struct hf_backend hf_backend_rclone = {
 	.scheme = "rclone",
-	.options = (const char *const[]){"program", "args", "timeout", NULL},
+	.options =
+		(const struct hf_backend_option[]){
+			{"args", "arguments for running rclone (default: serve restic --stdio "
+				 "--b2-hard-delete)"},
+			{"program", "path to rclone (default: rclone)"},
+			{"timeout", "set a timeout limit to wait for rclone to establish a "
+				    "connection (default: 1m)"},
+			{NULL}},
 	.connections = 5,
 	.paces = true,
 	.open = rclone_open,

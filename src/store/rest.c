@@ -421,7 +421,7 @@ rest_open(
 
 const struct hf_backend hf_backend_rest = {
 	.scheme = "rest",
-	.options = (const char *const[]){NULL},
+	.options = (const struct hf_backend_option[]){{NULL}},
 	.connections = 5,
 	.paces = true,
 	.open = rest_open,

@@ -441,11 +441,30 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 	return NULL;
 }
 
+static const struct hf_backend_option options[] = {
+	{"bucket-lookup", "bucket lookup style: 'auto', 'dns', or 'path'"},
+	{"hash-uploads",
+		"hash what is written once more, instead of taking its name for the hash "
+		"(default: "
+		"false)",
+		.is_ours = true},
+	{"instance-metadata", "ask the service of containers and virtual machines for keys",
+		.is_ours = true},
+	{"layout", "use this backend layout (default: auto-detect) (deprecated)"},
+	{"list-objects-v1", "use deprecated V1 api for ListObjects calls"},
+	{"part-size", "write files larger than so many MiB in parts (default: 200)",
+		.is_ours = true},
+	{"region", "set region"},
+	{"retries", "set the number of retries attempted"},
+	{"storage-class", "set S3 storage class (STANDARD, STANDARD_IA, ONEZONE_IA, "
+			  "INTELLIGENT_TIERING or REDUCED_REDUNDANCY)"},
+	{"unsafe-anonymous-auth", "use anonymous authentication"},
+	{NULL},
+};
+
 const struct hf_backend hf_backend_s3 = {
 	.scheme = "s3",
-	.options = (const char *const[]){"region", "bucket-lookup", "list-objects-v1",
-		"storage-class", "unsafe-anonymous-auth", "instance-metadata", "part-size",
-		"hash-uploads", "retries", "layout", NULL},
+	.options = options,
 	.connections = 5,
 	.paces = true,
 	.open = s3_open,

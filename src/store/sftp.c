@@ -705,7 +705,11 @@ sftp_open(
 	return NULL;
 }
 
-static const char *const options[] = {"command", "args", NULL};
+static const struct hf_backend_option options[] = {
+	{"args", "specify arguments for ssh"},
+	{"command", "specify command to create sftp connection"},
+	{NULL},
+};
 
 const struct hf_backend hf_backend_sftp = {
 	.scheme = "sftp",

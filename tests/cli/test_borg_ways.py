@@ -103,6 +103,13 @@ def under_restics_name_there_is_none_of_it(tmp):
         tap.ok("terminating" not in r.stderr)
         tap.ok(args[1] not in theirs(repo, "help", args[0]).stdout)
         tap.contains(ours(repo, "help", args[0]).stdout, args[1])
+    # And of all that stands there as ours.
+    text = (tap.TOP / "docs/compatibility.md").read_text().split("## What only holdfast has")[1]
+    for command, options in re.findall(r"^\| (\S+|\*of all.*?|\*all.*?) \| (`--.*) \|$", text, re.M):
+        args = [] if command.startswith("*") else [command.strip("`")]
+        shown = [re.findall(r"(?m)^ +(?:-., )?(--[a-z-]+)", p(repo, "help", *args).stdout) for p in (theirs, ours)]
+        for o in re.findall(r"`(--[a-z-]+)`", options):
+            tap.ok(o not in shown[0] and o in shown[1], f"{command} {o}")
     for name in "export-tar", "import-tar":
         tap.contains(theirs(repo, name, check=1).stderr, f'unknown command "{name}" for "restic"')
         tap.ok(name not in theirs(repo, "help").stdout)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import time
@@ -259,6 +260,42 @@ def a_signal_to_the_holder_is_never_sent(tmp):
     tap.eq(sleeper.poll(), None)
     sleeper.send_signal(signal.SIGKILL)
     sleeper.wait()
+
+
+@tap.test
+def break_lock_asks(tmp):
+    repo = repos.quick(tmp / "repo")
+    tap.eq(holdfast(repo, "break-lock").stdout, "")
+    plant(repo, time=now())
+    r = holdfast(repo, "break-lock", check=1, env=env(tmp))
+    tap.contains(r.stderr, "far.example")
+    tap.contains(r.stderr, "--yes")
+    for answer, code, left in (("no", 1, 1), ("yes", 0, 0)):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(holdfast.path, holdfast.argv(repo, "break-lock"), {**os.environ, **env(tmp), "RESTIC_PASSWORD": repos.PASSWORD})
+        text = b""
+        while b"Type yes: " not in text:
+            text += os.read(fd, 1000)
+        os.write(fd, answer.encode() + b"\n")
+        try:
+            while os.read(fd, 1000):
+                pass
+        except OSError:
+            pass
+        tap.eq(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), code, text)
+        tap.eq(len(repos.locks(repo)), left)
+    plant(repo, time=now())
+    tap.eq(holdfast(repo, "break-lock", "--yes", env=env(tmp)).stdout, "successfully removed 1 locks\n")
+
+
+@tap.test
+def break_lock_spares_the_living(tmp):
+    repo = repos.quick(tmp / "repo")
+    b = Backup(repo)
+    holdfast(repo, "break-lock", "--yes", check=11)
+    tap.eq(len(repos.locks(repo)), 1)
+    b.end()
 
 
 tap.main()

@@ -9,21 +9,17 @@ TORTURE=long in the environment tries more kinds of faults in larger repositorie
 """
 
 import concurrent.futures
-import itertools
 import os
 import random
-import re
 import shutil
 
 import compare
+import faults
 import repos
 import tap
 import tree
 
 IS_LONG = os.environ.get("TORTURE") == "long"
-
-# The first line of what is said names the part of the repository, or what was to be done with it.
-NAMES = re.compile(r"config|keys?\b|lock|snapshot|index|pack|tree|blob|repository|data/|list", re.I)
 
 # What goes wrong, by the calls that are counted. `+`: from the N-th call on, all go wrong.
 KINDS = {"": ["fail@{}", "fail@{}+:fatal"], ":put": ["lost@{}", "half@{}"]}
@@ -31,7 +27,6 @@ if IS_LONG:
     KINDS = {"": ["fail@{}", "fail@{}+:fatal", "fail@{}:fatal", "fail@{}+", "lost@{}", "lost@{}+"],
              ":put": ["half@{}", "half@{}+"], ":get": ["fail@{}", "short@{}", "flip@{}"],
              ":del": ["fail@{}", "lost@{}"]}
-MAX_CALLS = 1000
 
 
 class Torture:
@@ -61,17 +56,6 @@ class Torture:
         shutil.copytree(of, repo)
         return repo
 
-    def ended_well(self, r, plan):
-        """A failure is told, and is none of the program itself; True after success."""
-        if plan.startswith("kill"):
-            tap.ok(r.returncode in (0, -9), f"exit code {r.returncode}\n{r.stderr}")
-            return r.returncode == 0
-        tap.ok(r.returncode in (0, 1, 3), f"exit code {r.returncode}\n{r.stderr}")
-        if r.returncode != 0:
-            first = next(iter(r.stderr.splitlines()), "")
-            tap.ok(NAMES.search(first), f"the first line names nothing:\n{r.stderr}")
-        return r.returncode == 0
-
     def is_sound(self, repo):
         """Both checks pass; what they print is no matter, but for damage."""
         self.theirs(repo, "check", "--read-data", "--no-lock")
@@ -82,7 +66,7 @@ class Torture:
         repo = self.copy(self.base, f"backup-{plan}")
         r = self.ours(repo, "-o", f"fault.plan={plan}", "backup", "--pack-size", "4", ".", cwd=self.source,
                       check=None, timeout=120)
-        done = self.ended_well(r, plan)
+        done = faults.ended_well(r, plan)
         self.is_sound(repo)
         trees = [s["tree"] for s in self.theirs.json(repo, "snapshots", "--no-lock")]
         tap.ok(self.before in trees, "the earlier snapshot is gone")
@@ -100,7 +84,7 @@ class Torture:
         target.mkdir()
         r = self.ours(self.whole, "-o", f"fault.plan={plan}", "restore", "latest", "--no-lock", "--target", target,
                       check=None, timeout=120)
-        done = self.ended_well(r, plan)
+        done = faults.ended_well(r, plan)
         if done:
             how = {**repos.FORMAT_CANNOT, "rsync": False}
             tap.eq(compare.trees(self.source, target, top=False, **how), [], "restored and reported as whole")
@@ -109,47 +93,25 @@ class Torture:
 
     def check(self, plan):
         r = self.ours(self.whole, "-o", f"fault.plan={plan}", "check", "--read-data", "--no-lock", check=None, timeout=120)
-        return self.ended_well(r, plan)
-
-
-def every_n(fn, kinds):
-    """Calls fn(plan) for the N-th call and every N; being killed tells how many calls there are."""
-    wrong = []
-
-    def run(plan):
-        try:
-            return fn(plan)
-        except AssertionError as e:
-            wrong.append(f"{plan}: {e}")
-            return False
-
-    # Threads only start programs and wait for them.
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for calls, plans in kinds.items():
-            for n in itertools.count(1, 4):
-                tap.ok(n < MAX_CALLS, "there is no end")
-                if any(list(pool.map(run, [f"kill@{i}{calls}" for i in range(n, n + 4)]))) or len(wrong) > 5:
-                    break
-            list(pool.map(run, [p.format(i) + calls for p in plans for i in range(1, n + 4)]))
-    tap.ok(not wrong, f"{len(wrong)} plans went wrong:\n" + "\n".join(wrong[:10]))
+        return faults.ended_well(r, plan)
 
 
 @tap.test
 def backup(tmp):
     t = Torture(tmp)
-    every_n(t.backup, KINDS)
+    faults.every_n(t.backup, KINDS)
 
 
 @tap.test
 def restore(tmp):
     t = Torture(tmp)
-    every_n(t.restore, KINDS if IS_LONG else {"": ["fail@{}"], ":get": ["flip@{}", "short@{}"]})
+    faults.every_n(t.restore, KINDS if IS_LONG else {"": ["fail@{}"], ":get": ["flip@{}", "short@{}"]})
 
 
 @tap.test
 def check(tmp):
     t = Torture(tmp)
-    every_n(t.check, KINDS if IS_LONG else {"": ["fail@{}"]})
+    faults.every_n(t.check, KINDS if IS_LONG else {"": ["fail@{}"]})
 
 
 @tap.test

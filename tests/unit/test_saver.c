@@ -329,3 +329,84 @@ TEST(saver_takes_any_number_of_connections)
 	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
 	REQUIRE_OK(hf_saver_flush(s));
 }
+
+/* Blobs go into a second pack, as they are or made anew, although the index has them. */
+TEST(saver_moves_what_it_has)
+{
+	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_autoptr(hf_saver) s = NULL;
+	hf_autoptr(hf_saver) again = NULL;
+	hf_auto(hf_buf) b = HF_BUF_MAX(1 << 20), sealed = HF_BUF_MAX(1 << 20);
+	struct hf_blob blobs[2] = {{.type = HF_DATA}, {.type = HF_TREE}};
+	struct hf_location at, moved;
+
+	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
+	hf_autoptr(hf_sealer) z = hf_sealer_new(s);
+	make_blob(&b, 1, 5000);
+	for (int i = 0; i < 2; i++)
+		REQUIRE_OK(
+			hf_sealer_save(z, blobs[i].type, hf_buf_bytes(&b), &blobs[i].id, NULL));
+	REQUIRE_OK(hf_saver_flush(s));
+	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &again));
+	hf_autoptr(hf_sealer) z2 = hf_sealer_new(again);
+	REQUIRE(hf_index_find(ix, &blobs[0], 0, &at));
+	struct hf_name pack = {HF_PACK, at.pack};
+	REQUIRE_OK(hf_store_get(hf_repo_store(repo), &pack, at.offset, at.length, &sealed));
+	const struct hf_pack_entry e = {
+		.blob = blobs[0], .length = at.length, .raw_length = at.raw_length};
+	REQUIRE_OK(hf_sealer_move(z2, &e, hf_buf_bytes(&sealed)));
+	REQUIRE_OK(hf_sealer_remake(z2, &blobs[1], hf_buf_bytes(&b)));
+	REQUIRE_OK(hf_saver_flush(again));
+	CHECK_EQ(check_all(repo), 4);
+	/* The moved one has the very bytes. */
+	REQUIRE(hf_index_find(ix, &blobs[0], 1, &moved));
+	if (hf_id_eq(&moved.pack, &at.pack))
+		REQUIRE(hf_index_find(ix, &blobs[0], 0, &moved));
+	pack.id = moved.pack;
+	hf_buf_reset(&b);
+	REQUIRE_OK(hf_store_get(hf_repo_store(repo), &pack, moved.offset, moved.length, &b));
+	CHECK_EQ(b.len, sealed.len);
+	CHECK(memcmp(b.p, sealed.p, b.len) == 0);
+	struct hf_saver_stats stats = hf_saver_stats(again);
+	CHECK_EQ(stats.data_blobs, 1);
+	CHECK_EQ(stats.data_bytes, 5000);
+}
+
+/* What another repository has compressed: sealed with this one's key, once, and no shorter or longer. */
+TEST(saver_takes_what_is_compressed)
+{
+	hf_autoptr(hf_repo) from = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) to = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_autoptr(hf_index) to_ix = hf_index_new();
+	hf_autoptr(hf_saver) s = NULL;
+	hf_autoptr(hf_saver) t = NULL;
+	hf_autoptr(hf_reader) r = hf_reader_new(from, ix);
+	hf_auto(hf_buf) b = HF_BUF_MAX(1 << 20), sealed = HF_BUF_MAX(1 << 20),
+			plain = HF_BUF_MAX(1 << 20);
+	struct hf_blob blob = {.type = HF_DATA};
+	struct hf_location at, there;
+
+	REQUIRE_OK(hf_saver_new(from, ix, &(struct hf_saver_options){0}, &s));
+	hf_autoptr(hf_sealer) z = hf_sealer_new(s);
+	make_blob(&b, 1, 50000);
+	REQUIRE_OK(hf_sealer_save(z, HF_DATA, hf_buf_bytes(&b), &blob.id, NULL));
+	REQUIRE_OK(hf_saver_flush(s));
+	REQUIRE(hf_index_find(ix, &blob, 0, &at));
+	REQUIRE(at.raw_length == 50000);
+	struct hf_name pack = {HF_PACK, at.pack};
+	REQUIRE_OK(hf_store_get(hf_repo_store(from), &pack, at.offset, at.length, &sealed));
+	REQUIRE_OK(hf_reader_open(r, &blob, sealed.p, at.length, at.raw_length, &plain));
+
+	REQUIRE_OK(hf_saver_new(to, to_ix, &(struct hf_saver_options){0}, &t));
+	hf_autoptr(hf_sealer) z2 = hf_sealer_new(t);
+	for (int i = 0; i < 2; i++)
+		REQUIRE_OK(hf_sealer_save_packed(
+			z2, &blob, hf_reader_packed(sealed.p, at.length), at.raw_length));
+	REQUIRE_OK(hf_saver_flush(t));
+	REQUIRE(hf_index_find(to_ix, &blob, 0, &there));
+	CHECK(there.length == at.length && there.raw_length == at.raw_length);
+	CHECK(hf_saver_stats(t).data_blobs == 1 && hf_saver_stats(t).data_bytes == 50000);
+	CHECK(check_all(to) == 1);
+}

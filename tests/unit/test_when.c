@@ -58,3 +58,26 @@ TEST(near_changes_of_the_offset)
 	CHECK_EQ(read_time("Y-m-d H:M:S Z", "2020-01-01 00:00:00 UTC"), 1577836800);
 	CHECK_EQ(read_time("Y-m-d H:M:S Z", "2020-01-01 00:00:00 GMT+3"), 1577836800);
 }
+
+static int64_t
+add(const char *text, int years, int months, int days)
+{
+	struct hf_time t;
+
+	REQUIRE(hf_time_parse(hf_str(text), &t));
+	t = hf_when_add(&t, years, months, days);
+	return t.sec;
+}
+
+TEST(adds_on_the_calendar)
+{
+	in_zone("CET-1CEST,M3.5.0,M10.5.0/3");
+	/* The same time of day on the other side of a change; not so in a zone that is not ours. */
+	CHECK_EQ(add("2020-04-01T12:00:00+02:00", 0, -1, 0), 1583060400);
+	CHECK_EQ(add("2020-04-01T12:00:00+03:00", 0, -1, 0), 1583053200);
+	CHECK_EQ(add("2020-04-01T12:00:00Z", -1, 0, 0), 1554120000);
+	/* There is no 2019-02-29, nor a 31st of February. */
+	CHECK_EQ(add("2020-02-29T00:00:00Z", -1, 0, 0), 1551398400);
+	CHECK_EQ(add("2020-03-31T00:00:00Z", 0, -1, 0), 1583107200);
+	CHECK_EQ(add("2020-01-01T00:00:00Z", 0, 0, -1), 1577750400);
+}

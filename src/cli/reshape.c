@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/reshape.h"
+
+#include "cli/snaplist.h"
+#include "engine/resnap.h"
+
+struct hf_err *
+hf_reshape_open(struct hf_reshape *r, bool is_exclusive, const struct hf_filter_opts *filter,
+	const struct hf_args *ids, struct hf_snapshots *out)
+{
+	enum hf_session_lock lock = r->is_dry_run  ? HF_SESSION_UNLOCKED
+				    : is_exclusive ? HF_SESSION_EXCLUSIVE
+						   : HF_SESSION_SHARED;
+
+	HF_TRY(hf_session_open(r->cli, lock, false, r->session));
+	HF_TRY(hf_session_snapshots(r->session, filter, ids, out));
+	return hf_session_load_index(r->session);
+}
+
+/* "would set time to 2024-01-02 ..." */
+static void
+say_time(struct hf_reshape *r, const char *what)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(256);
+
+	if (r->new_time == NULL)
+		return;
+	hf_go_time(&text, r->new_time);
+	hf_say(r->cli->out, HF_SAY_NORMAL, "%s %.*s", what, (int)text.len,
+		(const char *)text.p);
+}
+
+static void
+say_plan(struct hf_reshape *r)
+{
+	hf_say(r->cli->out, HF_SAY_NORMAL, "would save new snapshot");
+	if (r->forgets)
+		hf_say(r->cli->out, HF_SAY_NORMAL, "would remove old snapshot");
+	say_time(r, "would set time to");
+	if (r->new_host != NULL)
+		hf_say(r->cli->out, HF_SAY_NORMAL, "would set hostname to %s", r->new_host);
+}
+
+/* Nothing is left of it. */
+static struct hf_err *
+remove_empty(struct hf_reshape *r, const struct hf_snapshot *s)
+{
+	struct hf_name name = {HF_SNAPSHOT, s->id};
+
+	if (r->keeps_when_nothing)
+		return NULL;
+	r->n_changed++;
+	if (r->is_dry_run) {
+		hf_say(r->cli->out, HF_SAY_NORMAL, "would delete empty snapshot");
+		return NULL;
+	}
+	HF_TRY(hf_validate(r->session->repo, r->session->lease, NULL));
+	HF_TRY(hf_store_del(hf_repo_store(r->session->repo), &name));
+	hf_say(r->cli->out, HF_SAY_NORMAL, "removed empty snapshot %.8s", hf_id_hex(&s->id).s);
+	return NULL;
+}
+
+static bool
+has_changed(const struct hf_reshape *r, const struct hf_snapshot *s, const struct hf_id *tree,
+	const struct hf_retree_sum *sum)
+{
+	if (!s->has_tree || !hf_id_eq(&s->tree, tree))
+		return true;
+	if (r->new_host != NULL || r->new_time != NULL)
+		return true;
+	return sum != NULL &&
+	       (!s->has_summary || s->summary.total_files_processed != sum->files ||
+		       s->summary.total_bytes_processed != sum->bytes);
+}
+
+/* Makes the new snapshot out of the old one. */
+static void
+change(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
+	const struct hf_retree_sum *sum)
+{
+	s->original = s->id;
+	s->tree = *tree;
+	s->has_tree = true;
+	if (sum != NULL) {
+		s->has_summary = true;
+		s->summary.total_files_processed = sum->files;
+		s->summary.total_bytes_processed = sum->bytes;
+	}
+	if (!r->forgets && !hf_strings_has(&s->tags, r->tag))
+		hf_strings_add(&s->tags, r->tag);
+	if (r->new_time != NULL) {
+		say_time(r, "setting time to");
+		s->time = *r->new_time;
+	}
+	if (r->new_host != NULL) {
+		hf_say(r->cli->out, HF_SAY_NORMAL, "setting host to %s", r->new_host);
+		free(s->hostname);
+		s->hostname = hf_str_dup(hf_str(r->new_host));
+	}
+}
+
+struct hf_err *
+hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
+	const struct hf_retree_sum *sum)
+{
+	const struct hf_id old = s->id;
+
+	HF_TRY(hf_retree_commit(r->retree));
+	if (hf_id_is_zero(tree))
+		return remove_empty(r, s);
+	if (!has_changed(r, s, tree, sum))
+		return NULL;
+	r->n_changed++;
+	if (r->is_dry_run) {
+		say_plan(r);
+		return NULL;
+	}
+	change(r, s, tree, sum);
+	HF_TRY(hf_resnap(
+		r->session->repo, r->session->lease, r->session->index, s, r->forgets));
+	hf_say(r->cli->out, HF_SAY_NORMAL, "saved new snapshot %.8s", hf_id_hex(&s->id).s);
+	if (r->forgets)
+		hf_say(r->cli->out, HF_SAY_NORMAL, "removed old snapshot %.8s",
+			hf_id_hex(&old).s);
+	return NULL;
+}
+
+void
+hf_reshape_end(struct hf_reshape *r)
+{
+	hf_say(r->cli->out, HF_SAY_NORMAL, "%s", "");
+	if (r->n_changed == 0)
+		hf_say(r->cli->out, HF_SAY_NORMAL, "no snapshots %s modified",
+			r->is_dry_run ? "would be" : "were");
+	else
+		hf_say(r->cli->out, HF_SAY_NORMAL, "%s %zu snapshots",
+			r->is_dry_run ? "would modify" : "modified", r->n_changed);
+}

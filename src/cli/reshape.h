@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What `rewrite` and `repair snapshots` have in common: a snapshot whose tree became another one, or
+ * that gets other metadata, is saved anew, and what is done about it is said.
+ */
+#ifndef HF_CLI_RESHAPE_H
+#define HF_CLI_RESHAPE_H
+
+#include "cli/session.h"
+#include "engine/retree.h"
+
+struct hf_reshape {
+	struct hf_cli *cli;
+	struct hf_session *session;
+	struct hf_retree *retree; /* what made the trees; owned by the caller */
+	bool is_dry_run;
+	bool forgets;            /* the old snapshot goes; else the new one gets `tag` */
+	bool keeps_when_nothing; /* a snapshot of which nothing is left stays as it is; else it goes */
+	const char *tag;
+	const char *new_host;           /* or NULL */
+	const struct hf_time *new_time; /* or NULL */
+	size_t n_changed;
+};
+
+/*
+ * Opens the repository with the lock that it takes: an exclusive one for who deletes, none for who
+ * only looks. Lists the snapshots before the index is loaded.
+ */
+struct hf_err *hf_reshape_open(struct hf_reshape *r, bool is_exclusive,
+	const struct hf_filter_opts *filter, const struct hf_args *ids,
+	struct hf_snapshots *out) HF_MUST;
+
+/*
+ * The tree of `s` has become `tree`, of these files if `sum` is not NULL: saves it, unless nothing
+ * has changed.
+ */
+struct hf_err *hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
+	const struct hf_retree_sum *sum) HF_MUST;
+
+/* Says how many snapshots were modified. */
+void hf_reshape_end(struct hf_reshape *r);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Repair of the index, from what is in the store: index files that cannot be decoded go, as do
+ * packs that are not there; packs that no index lists, or with another size, are read (their
+ * headers) and listed anew.
+ *
+ * The lock is exclusive. No index file is deleted before all new ones are durable, and a pack never
+ * is. What cannot be read for a reason that may pass ends it, with nothing deleted.
+ */
+#ifndef HF_ENGINE_REPAIR_INDEX_H
+#define HF_ENGINE_REPAIR_INDEX_H
+
+#include <stdatomic.h>
+
+#include "base/stop.h"
+#include "repo/lease.h"
+
+enum hf_repair_phase {
+	HF_REPAIR_LOAD, /* not when all packs are read */
+	HF_REPAIR_COMPARE,
+	HF_REPAIR_READ,     /* progress: packs; only if there are any */
+	HF_REPAIR_HAS_READ, /* the same */
+	HF_REPAIR_INDEX,    /* progress: index files read */
+	HF_REPAIR_DELETE,   /* progress: index files */
+	HF_REPAIR_DONE,
+};
+enum { HF_REPAIR_PHASES = HF_REPAIR_DONE + 1 };
+
+/* By phase; read relaxed, from any thread. */
+struct hf_repair_progress {
+	atomic_uint_fast64_t done[HF_REPAIR_PHASES], total[HF_REPAIR_PHASES];
+};
+
+struct hf_repair_events {
+	void *arg;
+	void (*phase)(void *arg, enum hf_repair_phase phase); /* on the caller's thread */
+	/* What is repaired, or only a detail; one call at a time. */
+	void (*say)(void *arg, bool is_detail, const char *text);
+	void (*removed)(void *arg, enum hf_kind kind, const struct hf_id *id,
+		const struct hf_err *e); /* as in repo/remove.h */
+};
+
+/* With `reads_all` the index is made of the headers of all packs, whatever there was before. */
+struct hf_err *hf_repair_index(struct hf_repo *repo, struct hf_lease *lease, bool reads_all,
+	const struct hf_repair_events *events, struct hf_repair_progress *progress,
+	struct hf_stop *stop) HF_MUST;
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "engine/resnap.h"
+
+#include <time.h>
+
+enum { VALIDATE_TRIES = 5 }; /* of a store that does not answer */
+
+/* Nothing that the snapshot stands on has left the index. */
+static struct hf_err *
+validate_index(struct hf_repo *repo, struct hf_index *ix)
+{
+	hf_autofree struct hf_id *ids = NULL;
+	size_t n, lost;
+
+	HF_TRY(hf_repo_list(repo, HF_INDEX, &ids, NULL, &n));
+	lost = hf_index_lost(ix, ids, n);
+	if (lost > 0)
+		return hf_err(HF_ELOST, "%zu index files were removed meanwhile", lost);
+	return NULL;
+}
+
+struct hf_err *
+hf_validate(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
+{
+	struct hf_err *e = NULL;
+
+	for (int i = 0; i < VALIDATE_TRIES && lease != NULL; i++) {
+		hf_err_free(e);
+		e = ix != NULL ? hf_lease_validate(lease) : hf_lease_verify(lease);
+		if (e == NULL && ix != NULL)
+			e = validate_index(repo, ix);
+		if (e == NULL || hf_err_code(e) != HF_EIO)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 100000000L << i}, NULL);
+	}
+	return hf_err_in(e, "validating the snapshot");
+}
+
+struct hf_err *
+hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
+	struct hf_snapshot *s, bool deletes_old)
+{
+	struct hf_name old = {HF_SNAPSHOT, s->id};
+
+	HF_TRY(hf_snapshot_save(repo, s));
+	HF_TRY(hf_validate(repo, lease, ix));
+	if (!deletes_old)
+		return NULL;
+	return hf_err_ignore(hf_store_del(hf_repo_store(repo), &old), HF_ENOTFOUND);
+}

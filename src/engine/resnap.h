@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A changed snapshot in the place of the one that it was made from. Snapshots are named by their
+ * content, so that changing one means to write another and to delete the first, in this order:
+ * whatever happens in between, there is one of the two.
+ */
+#ifndef HF_ENGINE_RESNAP_H
+#define HF_ENGINE_RESNAP_H
+
+#include "repo/index.h"
+#include "repo/lease.h"
+#include "repo/snapshot.h"
+
+/*
+ * Saves `s`, whose id is that of the snapshot that it was loaded from and afterwards that of the
+ * new one. With `deletes_old` the one that it was loaded from goes, once the new one is durable and
+ * has been validated.
+ *
+ * Validated: our lock was there all the time, and with it every index file that `ix` stands on, so
+ * that nobody has deleted what the new snapshot needs; `ix` is NULL when it needs what the old one
+ * needs. HF_ELOST: not so. Then both are there, and the new one may lack something.
+ */
+struct hf_err *hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
+	struct hf_snapshot *s, bool deletes_old) HF_MUST;
+
+/*
+ * The validation alone (docs/locking-design.md, D4), for who has saved something that stands on
+ * index files; for them it waits where listings lag. A store that does not answer is asked again. `lease` and `ix` may be NULL.
+ */
+struct hf_err *hf_validate(
+	struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix) HF_MUST;
+
+#endif
