@@ -22,6 +22,10 @@ WITHOUT = ["sockets", "beyond", "many"]
 IGNORE = ["links:symlink", "links:fifo", "links:char", "links:block"]
 
 
+def new_repo(tmp):
+    return repos.quick(repos.memory(tmp) / "repo")
+
+
 def unpack(tar, to, *args):
     to.mkdir()
     return tap.run("tar", "-x", "-p", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "-C", to,
@@ -39,7 +43,7 @@ def members(tar, *args):
 
 @tap.test
 def gnu_tar_unpacks_what_was_backed_up(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     tree.make(source, without=WITHOUT)
     ours(repo, "backup", ".", cwd=source)
     ours(repo, "export-tar", "latest", tmp / "a.tar")
@@ -67,7 +71,7 @@ ALL = ["dir/", "dir/o.o", "dir/second", "dir/sub/", "dir/sub/three", "dir/two", 
 
 @tap.test
 def what_is_chosen(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     make_some(source)
     ours(repo, "backup", ".", cwd=source)
 
@@ -97,7 +101,7 @@ def what_is_chosen(tmp):
 
 @tap.test
 def files_with_holes(tmp):
-    repo, source, mib = repos.quick(tmp / "repo"), tmp / "source", 1 << 20
+    repo, source, mib = new_repo(tmp), tmp / "source", 1 << 20
     source.mkdir()
     for name, parts, size in (("all", [], 10 * mib), ("begin", [(9 * mib, b"x")], 0), ("end", [(0, b"x" * 1000)], 9 * mib),
                               ("middle", [(0, b"a" * mib), (20 * mib, b"b" * mib)], 0), ("none", [(0, os.urandom(mib))], 0),
@@ -119,7 +123,7 @@ def files_with_holes(tmp):
 
 @tap.test
 def programs_between(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     make_some(source)
     ours(repo, "backup", ".", cwd=source)
     for suffix, magic in (("tar.gz", b"\x1f\x8b"), ("tgz", b"\x1f\x8b"), ("tar.zst", b"\x28\xb5\x2f\xfd"),
@@ -136,7 +140,7 @@ def programs_between(tmp):
 
 @tap.test
 def what_goes_wrong(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     make_some(source)
     (source / "large").write_bytes(os.urandom(1 << 20) * 20)
     ours(repo, "backup", ".", cwd=source)
@@ -206,7 +210,7 @@ def same_nodes(a, b):
 
 @tap.test
 def the_snapshot_is_that_of_the_unpacked_archive(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     tree.make(source, without=["sockets", "beyond", "oddlinks", "deep", "many"])
     # libarchive takes the last second before 1970 for the first one after.
     for top, folders, files in os.walk(os.fsencode(source)):
@@ -233,7 +237,7 @@ def the_snapshot_is_that_of_the_unpacked_archive(tmp):
 
 @tap.test
 def entries_in_any_order(tmp):
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     make_some(source)
     os.link(source / "one", source / "a-first")
     for n in "a.b", "a b", "a/x", "a-b", "a0":  # around the slash
@@ -271,7 +275,7 @@ DIR, LINK, SYM = [tarfile.DIRTYPE], [tarfile.LNKTYPE], [tarfile.SYMTYPE]
 
 @tap.test
 def names(tmp):
-    repo = repos.quick(tmp / "repo")
+    repo = new_repo(tmp)
     weird = ["\u00e4", "a\u0308", "\uac00", "\u1100\u1161", "\udcff\udcfe", "x" * 200 + "\udcff", "new\nline",
              "/absolute", "./dot/./x", "sla//sh", "a=b", "very/" * 60 + "deep"]
     for fmt in tarfile.PAX_FORMAT, tarfile.GNU_FORMAT:
@@ -284,7 +288,7 @@ def names(tmp):
 
 @tap.test
 def what_comes_twice_and_what_is_missing(tmp):
-    repo = repos.quick(tmp / "repo")
+    repo = new_repo(tmp)
     sn = imported(repo, archive(tmp / "x.tar", ("a", b"old"), ("link", LINK, "a"), ("a", b"new"), ("d/e/f", b"f"),
                                 ("later", LINK, "a"), ("s", SYM, "a"), ("s", b"file"), ("d", DIR)))
     read = {n: ours(repo, "dump", sn, n).stdout for n in ("a", "link", "later", "s")}
@@ -312,7 +316,7 @@ def what_comes_twice_and_what_is_missing(tmp):
 
 @tap.test
 def of_what_the_snapshot_says(tmp):
-    repo = repos.quick(tmp / "repo")
+    repo = new_repo(tmp)
     tar = archive(tmp / "x.tar", ("f", b"x"), ("d", DIR))
     imported(repo, tar, "--tag", "a,b", "--host", "elsewhere", "--time", "2012-11-01 22:08:41", env={"TZ": "UTC"})
     s = ours.snapshots(repo)[-1]
@@ -333,7 +337,7 @@ def of_what_the_snapshot_says(tmp):
 
 @tap.test
 def archives_that_are_none(tmp):
-    repo = repos.quick(tmp / "repo")
+    repo = new_repo(tmp)
 
     def fails(words, *args, code=1):
         r = ours(repo, "import-tar", *args, check=code)
@@ -373,7 +377,7 @@ def archives_that_are_none(tmp):
 @tap.test
 def archives_that_are_almost_right(tmp):
     """Whatever is in an archive, the program refuses it or makes a snapshot that is whole."""
-    repo, source = repos.quick(tmp / "repo"), tmp / "source"
+    repo, source = new_repo(tmp), tmp / "source"
     make_some(source)
     os.setxattr(source / "one", "user.x", b"value")
     with open(source / "holes", "wb") as f:
