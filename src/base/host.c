@@ -3,6 +3,7 @@
 #include "base/host.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -35,4 +36,32 @@ hf_user_name(uid_t uid)
 		return hf_str_dup(hf_str(found->pw_name));
 	hf_buf_addf(&digits, "%lu", (unsigned long)uid);
 	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&digits)));
+}
+
+enum { ENTRY_MAX = 16384 }; /* bytes of one entry in the database */
+
+bool
+hf_user_id(const char *name, uint32_t *id)
+{
+	struct passwd pw, *found = NULL;
+	char room[ENTRY_MAX];
+
+	if (*name == '\0' || getpwnam_r(name, &pw, room, sizeof room, &found) != 0 ||
+		found == NULL)
+		return false;
+	*id = found->pw_uid;
+	return true;
+}
+
+bool
+hf_group_id(const char *name, uint32_t *id)
+{
+	struct group gr, *found = NULL;
+	char room[ENTRY_MAX];
+
+	if (*name == '\0' || getgrnam_r(name, &gr, room, sizeof room, &found) != 0 ||
+		found == NULL)
+		return false;
+	*id = found->gr_gid;
+	return true;
 }

@@ -15,6 +15,7 @@ enum { MAX_CURRENT = 32, MAX_TEXT = 1 << 20 };
 struct hf_backup_report {
 	struct hf_cli *cli;
 	const struct hf_backup_progress *figures;
+	struct hf_backup_list *list; /* or NULL */
 	struct hf_progress *progress;
 	struct hf_rate rate; /* of the progress thread */
 	atomic_bool has_errors;
@@ -25,12 +26,14 @@ struct hf_backup_report {
 };
 
 struct hf_backup_report *
-hf_backup_report_new(struct hf_cli *cli, const struct hf_backup_progress *figures)
+hf_backup_report_new(struct hf_cli *cli, const struct hf_backup_progress *figures,
+	struct hf_backup_list *list)
 {
 	struct hf_backup_report *r = hf_new(struct hf_backup_report);
 
 	r->cli = cli;
 	r->figures = figures;
+	r->list = list;
 	pthread_mutex_init(&r->lock, NULL);
 	return r;
 }
@@ -208,6 +211,8 @@ on_error(void *arg, const char *path, const char *during, const struct hf_err *e
 
 	if (!is_scan)
 		atomic_store(&r->has_errors, true);
+	if (!is_scan)
+		hf_backup_list_path(r->list, 'E', path);
 	if (!r->cli->global.is_json) {
 		if (!is_scan)
 			hf_say_err(r->cli->out, "error: %s", hf_err_text(e));
@@ -226,6 +231,16 @@ on_warning(void *arg, const char *path, const struct hf_err *e)
 
 	(void)path;
 	hf_say_err(r->cli->out, "%s", hf_err_text(e));
+}
+
+/* restic does not look for it, and so it is no error either. */
+static void
+on_changed(void *arg, const char *path)
+{
+	struct hf_backup_report *r = arg;
+	hf_autofree char *shown = hf_shown_name(hf_str(path));
+
+	hf_say_err(r->cli->out, "Warning: %s: file changed while we backed it up", shown);
 }
 
 static void
@@ -249,8 +264,16 @@ verbose_json(struct hf_backup_report *r, const char *action, const char *path,
 	hf_out_json(r->cli->out, &json);
 }
 
+/* Whether it says what becomes of every file and folder. */
+static bool
+is_verbose(const struct hf_backup_report *r)
+{
+	return hf_out_level(r->cli->out) >= (r->cli->global.is_json ? 2 : 3);
+}
+
 static void
-on_item(void *arg, const char *path, const struct hf_backup_item *item)
+tell_item(struct hf_backup_report *r, const char *path, const struct hf_backup_item *item,
+	bool is_dir)
 {
 	static const char *const actions[] = {
 		[HF_BACKUP_NEW] = "new",
@@ -258,12 +281,11 @@ on_item(void *arg, const char *path, const struct hf_backup_item *item)
 		[HF_BACKUP_MODIFIED] = "modified",
 	};
 	static const struct hf_backup_item nothing = {0};
-	struct hf_backup_report *r = arg;
 	const char *action = actions[item->action];
 	hf_auto(hf_buf) name = HF_BUF_MAX(MAX_TEXT), text = HF_BUF_MAX(MAX_TEXT);
 
 	hf_buf_add_str(&name, path);
-	if (item->is_dir && name.len > 0 && name.p[name.len - 1] != '/')
+	if (is_dir && name.len > 0 && name.p[name.len - 1] != '/')
 		hf_buf_add_char(&name, '/');
 	hf_buf_add_char(&name, '\0');
 	if (r->cli->global.is_json) {
@@ -277,7 +299,7 @@ on_item(void *arg, const char *path, const struct hf_backup_item *item)
 		hf_buf_addf(&text, ", saved in %.3fs (%s added, %s stored", item->duration_s,
 			hf_format_bytes(item->data_size).s,
 			hf_format_bytes(item->data_size_in_repo).s);
-		if (item->is_dir)
+		if (is_dir)
 			hf_buf_addf(&text, ", %s metadata",
 				hf_format_bytes(item->meta_size_in_repo).s);
 		hf_buf_add_char(&text, ')');
@@ -286,11 +308,23 @@ on_item(void *arg, const char *path, const struct hf_backup_item *item)
 }
 
 static void
+on_item(void *arg, const char *path, const struct hf_backup_item *item)
+{
+	struct hf_backup_report *r = arg;
+	bool is_dir = item->type == HF_NODE_DIR;
+
+	hf_backup_list_item(r->list, path, item);
+	if (is_verbose(r) && (is_dir || item->type == HF_NODE_FILE))
+		tell_item(r, path, item, is_dir);
+}
+
+static void
 on_excluded(void *arg, const char *path)
 {
 	struct hf_backup_report *r = arg;
 	hf_autofree char *shown = NULL;
 
+	hf_backup_list_path(r->list, 'x', path);
 	if (!hf_out_says(r->cli->out, HF_SAY_DEBUG))
 		return;
 	shown = hf_shown_name(hf_str(path));
@@ -327,19 +361,18 @@ on_recovers(void *arg, unsigned round, const struct hf_err *why)
 struct hf_backup_events
 hf_backup_report_events(struct hf_backup_report *r)
 {
-	unsigned level = hf_out_level(r->cli->out);
-
 	return (struct hf_backup_events){
 		.arg = r,
 		.error = on_error,
 		.warning = on_warning,
+		.changed = r->cli->is_restic ? NULL : on_changed,
 		.file_start = on_file_start,
 		.file_end = on_file_end,
 		.item = on_item,
 		.excluded = on_excluded,
 		.scan_done = on_scan_done,
 		.recovers = on_recovers,
-		.wants_items = level >= (r->cli->global.is_json ? 2 : 3),
+		.wants_items = r->list != NULL || is_verbose(r),
 	};
 }
 

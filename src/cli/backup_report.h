@@ -3,14 +3,15 @@
 #ifndef HF_CLI_BACKUP_REPORT_H
 #define HF_CLI_BACKUP_REPORT_H
 
+#include "cli/backup_list.h"
 #include "cli/progress.h"
 #include "engine/backup.h"
 
 struct hf_backup_report;
 
-/* `progress` outlives it. */
-struct hf_backup_report *hf_backup_report_new(
-	struct hf_cli *cli, const struct hf_backup_progress *progress);
+/* `progress` and `list` outlive it; the latter may be NULL. */
+struct hf_backup_report *hf_backup_report_new(struct hf_cli *cli,
+	const struct hf_backup_progress *progress, struct hf_backup_list *list);
 void hf_backup_report_free(struct hf_backup_report *r);
 HF_AUTOPTR(hf_backup_report)
 

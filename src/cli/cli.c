@@ -112,7 +112,8 @@ hf_cli_help(struct hf_cli *cli, const struct hf_command *command)
 			*command->usage != '\0' ? " " : "", command->usage);
 		add_commands(cli, command->name, &text);
 		if (command->n_opts > 0) {
-			struct hf_opts own = {command->opts, command->n_opts, NULL, NULL};
+			struct hf_opts own = {
+				command->opts, command->n_opts, NULL, NULL, cli->is_restic};
 
 			hf_buf_add_str(&text, "\nFlags:\n");
 			hf_opt_help(&own, HELP_WIDTH, &text);
@@ -145,7 +146,10 @@ find_command(struct hf_cli *cli, int argc, char **argv)
 	hf_auto(hf_args) args = {0};
 	size_t n_words;
 
-	HF_TRY(hf_opt_parse(&cli->global_opts, 1, argc, argv, true, NULL, NULL, &args));
+	struct hf_err *e =
+		hf_opt_parse(&cli->global_opts, 1, argc, argv, true, NULL, NULL, &args);
+	cli->shows_rc = cli->global.shows_rc; /* should the second pass come to no end */
+	HF_TRY(e);
 	for (size_t i = 0; i < args.len && cli->command == NULL; i++) {
 		struct hf_args rest = {args.v + i, args.len - i};
 
@@ -203,14 +207,16 @@ run(struct hf_cli *cli, int argc, char **argv)
 	if (cli->command != NULL) {
 		opts = hf_alloc_(1, cli->command->opts_size + 1);
 		given = hf_alloc_(cli->command->n_opts + 1, sizeof *given);
-		cli->own_opts =
-			(struct hf_opts){cli->command->opts, cli->command->n_opts, opts, given};
+		cli->own_opts = (struct hf_opts){
+			cli->command->opts, cli->command->n_opts, opts, given, cli->is_restic};
 		hf_opt_defaults(&cli->own_opts);
 	}
 	/* The command's own letters go first: `forget -H` is not a host. */
 	tables[0] = cli->own_opts;
 	tables[1] = cli->global_opts;
 	e = hf_opt_parse(tables, 2, argc, argv, false, note, cli, &words);
+	if (e == NULL)
+		cli->shows_rc = cli->global.shows_rc;
 	if (e == NULL && cli->command != NULL &&
 		hf_cli_find(cli->commands, &words, &n_words) != cli->command)
 		e = unknown_command(cli, &words);
@@ -273,6 +279,34 @@ keep_memory_small(void)
 #endif
 }
 
+/* In Borg's words, which programs look for. It says "signal" of codes that stand for one. */
+static void
+show_rc(struct hf_cli *cli, int code)
+{
+	int rc = cli->exit_signal != 0 ? 128 + cli->exit_signal : code;
+	const char *class = rc == HF_EXIT_OK        ? "success"
+			    : rc == HF_EXIT_PARTIAL ? "warning"
+			    : rc >= 128             ? "signal"
+						    : "error";
+
+	hf_say_err(cli->out, "terminating with %s status, rc %d", class, rc);
+}
+
+/* The commands that exist under restic's name; the array is owned. */
+static const struct hf_command **
+only_restics(const struct hf_command *const *commands)
+{
+	size_t n = 0, len = 0;
+
+	while (commands[n] != NULL)
+		n++;
+	const struct hf_command **out = hf_alloc_(n + 1, sizeof *out);
+	for (size_t i = 0; i < n; i++)
+		if (!commands[i]->is_ours)
+			out[len++] = commands[i];
+	return out;
+}
+
 int
 hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 {
@@ -280,6 +314,7 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 	hf_autoptr(hf_env) env = hf_env_take();
 	hf_autoptr(hf_out) out = NULL;
 	hf_autofree bool *given = hf_alloc_(hf_n_global_opts, sizeof *given);
+	hf_autofree const struct hf_command **restics = NULL;
 	struct hf_err *e;
 	int code;
 
@@ -288,11 +323,13 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 	setlocale(LC_CTYPE, "C.UTF-8"); /* nothing else: numbers and times stay as they are */
 	cli.is_restic = argc > 0 && strcmp(base_name(argv[0]), "restic") == 0;
 	cli.program = cli.is_restic ? "restic" : "holdfast";
+	if (cli.is_restic)
+		cli.commands = restics = only_restics(commands);
 	cli.env = env;
 	out = hf_out_new(STDOUT_FILENO, STDERR_FILENO, &cli.stop);
 	cli.out = out;
-	cli.global_opts =
-		(struct hf_opts){hf_global_opts, hf_n_global_opts, &cli.global, given};
+	cli.global_opts = (struct hf_opts){
+		hf_global_opts, hf_n_global_opts, &cli.global, given, cli.is_restic};
 	hf_buf_set_tmpdir(getenv("TMPDIR"));
 
 	e = run(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
@@ -301,6 +338,8 @@ hf_cli_main(int argc, char **argv, const struct hf_command *const *commands)
 	code = hf_fail_report(&cli, e);
 	hf_opt_clear(&cli.global_opts);
 	hf_signals_free(cli.signals);
+	if (cli.shows_rc)
+		show_rc(&cli, code);
 	if (cli.exit_signal != 0)
 		hf_job_die(cli.exit_signal);
 	return code;

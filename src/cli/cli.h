@@ -19,6 +19,7 @@ struct hf_global {
 	int64_t password_fd; /* -1: none */
 	bool insecure_no_password;
 	bool is_json, is_quiet, wants_help;
+	bool shows_rc;
 	unsigned verbose;
 	bool no_lock;
 	double retry_lock_s;
@@ -53,7 +54,8 @@ struct hf_command {
 	size_t n_opts;
 	size_t opts_size; /* of the struct that `opts` fill; it begins zeroed */
 	bool is_hidden;
-	bool is_raw; /* its standard output is the content of a file, and nothing else */
+	bool is_ours; /* restic has nothing like it: under its name there is no such command */
+	bool is_raw;  /* its standard output is the content of a file, and nothing else */
 	/*
 	 * It starts processes before there are threads, and takes signals itself: cli->signals is
 	 * NULL, and nothing has been done about any signal.
@@ -86,6 +88,7 @@ struct hf_cli {
 	/* Set by a command that passes on how another one ended: the exit code if it is not 0, and
 	 * the signal by which this process ends, or 0. */
 	int exit_code, exit_signal;
+	bool shows_rc; /* say the exit code at the end, whatever becomes of the options */
 };
 
 /* True for an option or a variable that was given, and not as an empty text. */

@@ -27,6 +27,9 @@ struct backup_options {
 	bool use_stdin, use_command;
 	bool with_atime, ignore_inode, ignore_ctime;
 	bool use_fs_snapshot, exclude_cloud_files;
+	bool is_list;
+	char *filter;
+	unsigned files_changed; /* enum hf_files_changed */
 };
 
 #define T struct backup_options
@@ -82,6 +85,14 @@ static const struct hf_opt options[] = {
 	{"read-concurrency", 0, HF_OPT_UINT(T, read_concurrency), .arg = "n",
 		.env = "READ_CONCURRENCY", .help = "read n files at once, 2 if not given"},
 	{"with-atime", 0, HF_OPT_FLAG(T, with_atime), .help = "keep access times"},
+	{"list", 0, .is_ours = true, HF_OPT_FLAG(T, is_list),
+		.help = "write a line for every file, folder and so on to standard error: a "
+			"letter for what became of it, and its path; nothing with --json"},
+	{"filter", 0, .is_ours = true, HF_OPT_STRING(T, filter), .arg = "letters",
+		.help = "list only what has one of these letters"},
+	{"files-changed", 0, .is_ours = true, HF_OPT_WORD(T, files_changed), .arg = "mode",
+		.words = "ctime|mtime|disabled", .def = "ctime",
+		.help = "what tells that a file changed while it was read"},
 	{"hostname", 0, HF_OPT_STRING(T, host), .arg = "hostname", .help = "",
 		.instead = "use --host"},
 	{"use-fs-snapshot", 0, HF_OPT_FLAG(T, use_fs_snapshot), .help = "", .is_hidden = true},
@@ -151,6 +162,7 @@ check_options(const struct backup *b)
 				"from "
 				"stdin, use --password-file or $RESTIC_PASSWORD");
 	}
+	HF_TRY(hf_backup_list_check(o->is_list, o->filter));
 	if (!o->use_stdin && !o->use_command)
 		return NULL;
 	if (list != NULL)
@@ -296,16 +308,6 @@ should_scan(const struct backup *b)
 	       (hf_progress_is_shown(b->cli) || hf_out_says(b->cli->out, HF_SAY_VERBOSE));
 }
 
-static struct hf_err *
-regain(void *arg, struct hf_lease **out)
-{
-	struct hf_session *s = arg;
-
-	HF_TRY(hf_session_regain(s));
-	*out = s->lease;
-	return NULL;
-}
-
 static void
 fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent,
 	struct hf_backup_options *out)
@@ -326,6 +328,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.parent = parent,
 		.ignore_inode = o->ignore_inode,
 		.ignore_ctime = o->ignore_ctime || o->ignore_inode,
+		.files_changed = (enum hf_files_changed)o->files_changed,
 		.with_atime = o->with_atime,
 		.skip_if_unchanged = o->skip_if_unchanged,
 		.is_dry_run = o->is_dry_run,
@@ -346,7 +349,7 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.excludes = &o->exclude.given,
 		.program_version = "holdfast " HF_VERSION,
 		.lease = s->lease,
-		.regain = regain,
+		.regain = hf_session_regain_for,
 		.regain_arg = s,
 		.stop = &b->cli->stop,
 	};
@@ -356,7 +359,11 @@ static struct hf_err *
 save(struct backup *b, struct hf_session *s, const struct hf_snapshot *parent)
 {
 	struct hf_backup_progress progress = {0};
-	hf_autoptr(hf_backup_report) report = hf_backup_report_new(b->cli, &progress);
+	hf_autoptr(hf_backup_list) list =
+		b->o->is_list && !b->cli->global.is_json
+			? hf_backup_list_new(b->cli->out, b->o->filter)
+			: NULL;
+	hf_autoptr(hf_backup_report) report = hf_backup_report_new(b->cli, &progress, list);
 	struct hf_backup_events events = hf_backup_report_events(report);
 	struct hf_backup_options engine;
 	struct hf_backup_result result;

@@ -106,7 +106,7 @@ offer_options(struct complete *c, const struct hf_opt *v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		hf_autofree char *name = NULL;
 
-		if (!hf_opt_is_shown(&v[i]))
+		if (!hf_opt_is_shown(&v[i]) || (v[i].is_ours && c->cli->is_restic))
 			continue;
 		if (asprintf(&name, "--%s", v[i].name) < 0)
 			abort();

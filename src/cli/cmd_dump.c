@@ -65,7 +65,8 @@ dump_folder(struct dump *d, struct hf_session *s, const struct hf_id *tree, cons
 {
 	if (d->fd < 0 && hf_out_is_terminal(d->cli->out))
 		return hf_err(HF_EINVAL, "stdout is the terminal, please redirect output");
-	return hf_dump_tar(s->repo, s->index, tree, root, write_bytes, d, &d->cli->stop);
+	return hf_dump_tar(s->repo, s->index, tree, &(struct hf_tar_options){.root = root},
+		write_bytes, d, &d->cli->stop);
 }
 
 static struct hf_err *

@@ -137,7 +137,8 @@ add_page(struct hf_cli *cli, const struct hf_command *command, const char *name,
 	struct hf_opts own = {0};
 
 	if (command != NULL)
-		own = (struct hf_opts){command->opts, command->n_opts, NULL, NULL};
+		own = (struct hf_opts){
+			command->opts, command->n_opts, NULL, NULL, cli->is_restic};
 	hf_buf_addf(out, ".TH \"%s\" 1 \"\" \"holdfast " HF_VERSION "\"\n.SH NAME\n", name);
 	add_roff(out, name);
 	hf_buf_add_str(out, " \\- ");

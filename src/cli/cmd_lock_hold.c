@@ -243,6 +243,7 @@ run_in_background(struct hold *h)
 	}
 	close(hf_steal_fd(&read_end));
 	h->parent = hf_steal_fd(&write_end);
+	h->cli->shows_rc = false; /* the other one says it */
 	return hold(h);
 }
 

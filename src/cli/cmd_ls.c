@@ -17,6 +17,7 @@ struct ls_options {
 	struct hf_filter_opts filter;
 	bool is_long, is_recursive, is_human, is_ncdu, is_reversed;
 	unsigned sort;
+	char *format;
 };
 
 #define T struct ls_options
@@ -31,6 +32,8 @@ static const struct hf_opt options[] = {
 		.words = "name|size|time=mtime|atime|ctime|extension",
 		.help = "sort by (name|size|time=mtime|atime|ctime|extension)"},
 	{"reverse", 0, HF_OPT_FLAG(T, is_reversed), .help = "reverse the order"},
+	{"format", 0, .is_ours = true, HF_OPT_STRING(T, format), .arg = "format",
+		.help = "print each item in this form, such as '{mode} {size:10} {path}{NL}'"},
 	{"ncdu", 0, HF_OPT_FLAG(T, is_ncdu), .help = "print what `ncdu -f -` reads"},
 };
 #undef T
@@ -38,6 +41,7 @@ static const struct hf_opt options[] = {
 /* A line that waits to be sorted. */
 struct line {
 	char *text, *path;
+	size_t len; /* of the text */
 	uint64_t size;
 	struct hf_time time;
 };
@@ -45,7 +49,8 @@ struct line {
 struct ls {
 	struct hf_cli *cli;
 	const struct ls_options *o;
-	struct hf_strings dirs; /* cleaned */
+	struct hf_template *format; /* or NULL */
+	struct hf_strings dirs;     /* cleaned */
 	struct line *lines;
 	size_t n_lines, cap_lines;
 	unsigned depth; /* of ncdu's brackets */
@@ -59,6 +64,7 @@ ls_clear(struct ls *l)
 		free(l->lines[i].path);
 	}
 	free(l->lines);
+	hf_template_free(l->format);
 	hf_strings_clear(&l->dirs);
 }
 
@@ -162,6 +168,7 @@ keep_line(struct ls *l, const struct hf_buf *text, struct hf_str path, const str
 	}
 	l->lines[l->n_lines++] = (struct line){
 		.text = hf_str_dup(hf_bytes_str(hf_buf_bytes(text))),
+		.len = text->len,
 		.path = hf_str_dup(path),
 		.size = n->size,
 		.time = sort == BY_ATIME || sort == BY_CTIME ? *times[sort] : n->mtime,
@@ -169,10 +176,21 @@ keep_line(struct ls *l, const struct hf_buf *text, struct hf_str path, const str
 }
 
 static void
-print_text(struct ls *l, const struct hf_buf *text)
+print_text(struct ls *l, struct hf_bytes text)
 {
-	hf_out_write(l->cli->out, hf_buf_bytes(text));
-	hf_out_write(l->cli->out, hf_str_bytes(hf_str("\n")));
+	hf_out_write(l->cli->out, text);
+	if (l->format == NULL)
+		hf_out_write(l->cli->out, hf_str_bytes(hf_str("\n")));
+}
+
+static void
+add_formatted(struct ls *l, struct hf_buf *out, struct hf_str path, const struct hf_node *n)
+{
+	struct hf_node_values values = {path, n, HF_BUF_MAX(64 << 20)};
+
+	hf_template_add(
+		l->format, hf_node_value, &values, hf_out_is_terminal(l->cli->out), out);
+	hf_buf_clear(&values.text);
 }
 
 /* `is_shown` is false for the folders on the way to one that the user named. */
@@ -187,6 +205,8 @@ visit(struct ls *l, struct hf_str path, const struct hf_node *n, bool is_shown)
 		return NULL;
 	else if (l->cli->global.is_json)
 		add_json(&text, path, n);
+	else if (l->format != NULL)
+		add_formatted(l, &text, path, n);
 	else
 		hf_node_line(&text, path, n, l->o->is_long, l->o->is_human,
 			hf_out_is_terminal(l->cli->out));
@@ -196,7 +216,7 @@ visit(struct ls *l, struct hf_str path, const struct hf_node *n, bool is_shown)
 	else if (l->o->sort != BY_NAME || l->o->is_reversed)
 		keep_line(l, &text, path, n);
 	else
-		print_text(l, &text);
+		print_text(l, hf_buf_bytes(&text));
 	return NULL;
 }
 
@@ -276,8 +296,7 @@ print_sorted(struct ls *l)
 	for (size_t i = 0; i < l->n_lines; i++) {
 		const struct line *line = &l->lines[l->o->is_reversed ? l->n_lines - 1 - i : i];
 
-		hf_out_write(l->cli->out, hf_str_bytes(hf_str(line->text)));
-		hf_out_write(l->cli->out, hf_str_bytes(hf_str("\n")));
+		print_text(l, (struct hf_bytes){(const uint8_t *)line->text, line->len});
 	}
 }
 
@@ -309,7 +328,7 @@ print_head(struct ls *l, const struct hf_snapshot *sn, const struct hf_args *arg
 		hf_jout_str(&o, hf_str("snapshot"));
 		hf_jout_object_end(&o);
 		hf_out_json(l->cli->out, &text);
-	} else {
+	} else if (l->format == NULL) {
 		hf_snapshot_sentence(&text, sn);
 		hf_buf_add_str(&text, " filtered by [");
 		for (size_t i = 1; i < args->len; i++)
@@ -330,6 +349,12 @@ check_args(struct ls *l, const struct hf_args *args)
 	if (l->o->is_ncdu && (l->o->sort != BY_NAME || l->o->is_reversed))
 		return hf_err(HF_EINVAL, "--%s and --ncdu are mutually exclusive",
 			l->o->sort != BY_NAME ? "sort" : "reverse");
+	if (l->o->format != NULL) {
+		if (l->o->is_ncdu || l->cli->global.is_json || l->o->is_long)
+			return hf_err(HF_EINVAL, "--format does not go together with --json, "
+						 "--ncdu or --long");
+		HF_TRY(hf_template_parse(l->o->format, hf_node_keys, &l->format));
+	}
 	for (size_t i = 1; i < args->len; i++) {
 		hf_autofree char *dir = hf_path_clean(args->v[i]);
 

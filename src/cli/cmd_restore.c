@@ -66,13 +66,7 @@ select_item(void *arg, const char *path, bool is_dir, bool *is_selected, bool *c
 {
 	const struct restore *r = arg;
 
-	if (!hf_patterns_are_empty(&r->include)) {
-		*is_selected = hf_patterns_match_child(&r->include, path, child_may_be);
-		*child_may_be = *child_may_be && is_dir;
-	} else {
-		*is_selected = !hf_patterns_match(&r->exclude, path);
-		*child_may_be = *is_selected && is_dir;
-	}
+	hf_patterns_select(&r->include, &r->exclude, path, is_dir, is_selected, child_may_be);
 }
 
 static bool

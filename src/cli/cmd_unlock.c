@@ -21,12 +21,12 @@ static const struct hf_opt options[] = {
 		.help = "remove all locks, also those whose holder may live; those whose "
 			"holder "
 			"does live only with --force"},
-	{"wait", 0, HF_OPT_FLAG(struct unlock_options, wait),
+	{"wait", 0, .is_ours = true, HF_OPT_FLAG(struct unlock_options, wait),
 		.help = "watch the locks of which nobody knows whether their holder lives, for "
 			"31 minutes at most, until it is known"},
-	{"id", 0, HF_OPT_STRING(struct unlock_options, id), .arg = "lock",
+	{"id", 0, .is_ours = true, HF_OPT_STRING(struct unlock_options, id), .arg = "lock",
 		.help = "remove the lock with this ID"},
-	{"force", 0, HF_OPT_FLAG(struct unlock_options, force),
+	{"force", 0, .is_ours = true, HF_OPT_FLAG(struct unlock_options, force),
 		.help = "with --id or --remove-all: also if its holder lives, who will lose "
 			"what it is doing"},
 };

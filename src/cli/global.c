@@ -15,7 +15,7 @@ const struct hf_opt hf_global_opts[] = {
 		.env = "PASSWORD_COMMAND",
 		.help = "command that prints the repository password; split into words as "
 			"a shell does, but run without one"},
-	{"password-fd", 0, HF_OPT_INT(G, password_fd), .arg = "number",
+	{"password-fd", 0, .is_ours = true, HF_OPT_INT(G, password_fd), .arg = "number",
 		.help = "open file descriptor to read the repository password from"},
 	{"insecure-no-password", 0, HF_OPT_FLAG(G, insecure_no_password),
 		.help = "use an empty password for the repository; must be given to every "
@@ -32,11 +32,11 @@ const struct hf_opt hf_global_opts[] = {
 	{"retry-lock", 0, HF_OPT_SECONDS(G, retry_lock_s), .arg = "duration",
 		.help = "how long to try when the repository is locked, such as 5m or 2h "
 			"(default: once)"},
-	{"lock-wait", 0, HF_OPT_SECONDS(G, retry_lock_s), .arg = "duration",
+	{"lock-wait", 0, .is_ours = true, HF_OPT_SECONDS(G, retry_lock_s), .arg = "duration",
 		.help = "another name of --retry-lock"},
-	{"lock-wait-claim", 0, HF_OPT_FLAG(G, lock_wait_claim),
+	{"lock-wait-claim", 0, .is_ours = true, HF_OPT_FLAG(G, lock_wait_claim),
 		.help = "while waiting for an exclusive lock, let nobody else in"},
-	{"log-format", 0, HF_OPT_WORD(G, log_format), .arg = "format",
+	{"log-format", 0, .is_ours = true, HF_OPT_WORD(G, log_format), .arg = "format",
 		.words = "none|json|logfmt", .env = "LOG_FORMAT",
 		.help = "write what happens to the lock to standard error, one line per event"},
 	{"compression", 0, HF_OPT_WORD(G, compression), .arg = "mode",
@@ -48,12 +48,13 @@ const struct hf_opt hf_global_opts[] = {
 		.help = "do not verify once more what is about to be written"},
 	{"cache-dir", 0, HF_OPT_STRING(G, cache_dir), .arg = "directory", .env = "CACHE_DIR",
 		.help = "directory of the local cache"},
-	{"cache-limit", 0, HF_OPT_SIZE(G, cache_limit), .arg = "size", .env = "CACHE_LIMIT",
+	{"cache-limit", 0, .is_ours = true, HF_OPT_SIZE(G, cache_limit), .arg = "size",
+		.env = "CACHE_LIMIT",
 		.help = "what the local caches may take together; what was not used for "
 			"longest "
 			"goes first. Else a quarter of the free space of the disk, and 20G at "
 			"most"},
-	{"cache-min-free", 0, HF_OPT_SIZE(G, cache_floor), .arg = "size",
+	{"cache-min-free", 0, .is_ours = true, HF_OPT_SIZE(G, cache_floor), .arg = "size",
 		.env = "CACHE_MIN_FREE",
 		.help = "what the local cache leaves free on its disk. Else the twentieth part "
 			"of "
@@ -79,6 +80,8 @@ const struct hf_opt hf_global_opts[] = {
 	{"stuck-request-timeout", 0, HF_OPT_SECONDS(G, stuck_request_timeout_s),
 		.arg = "duration", .def = "5m",
 		.help = "how long a request may stand still before it is tried again"},
+	{"show-rc", 0, .is_ours = true, HF_OPT_FLAG(G, shows_rc),
+		.help = "at the end, write the exit code to standard error"},
 	{"help", 'h', HF_OPT_FLAG(G, wants_help), .help = "show the help of a command"},
 };
 

@@ -3,6 +3,7 @@
 #ifndef HF_CLI_NODE_LINE_H
 #define HF_CLI_NODE_LINE_H
 
+#include "cli/template.h"
 #include "repo/node.h"
 
 /*
@@ -12,5 +13,17 @@
  */
 void hf_node_line(struct hf_buf *out, struct hf_str path, const struct hf_node *n, bool is_long,
 	bool is_human, bool is_shown);
+
+/* The keys of `ls --format`; Borg's names. */
+extern const struct hf_template_key hf_node_keys[];
+
+struct hf_node_values {
+	struct hf_str path;
+	const struct hf_node *node;
+	struct hf_buf text; /* for values that are made */
+};
+
+/* The hf_template_fn for them; `values` is a struct hf_node_values. */
+void hf_node_value(void *values, size_t key, struct hf_template_value *out);
 
 #endif

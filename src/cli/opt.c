@@ -24,6 +24,12 @@ hf_opt_takes_value(const struct hf_opt *o)
 	return o->kind != HF_OPT_IS_FLAG && o->kind != HF_OPT_IS_COUNT;
 }
 
+static bool
+exists(const struct hf_opts *table, const struct hf_opt *o)
+{
+	return !o->is_ours || !table->hides_ours;
+}
+
 /* "-v, --verbose", as messages name an option. */
 struct opt_text {
 	char s[MAX_NAME + 8];
@@ -286,6 +292,9 @@ find(const struct parser *p, const char *name, size_t len, char letter, struct f
 	for (size_t t = 0; t < p->n_tables; t++) {
 		for (size_t i = 0; i < p->tables[t].n; i++) {
 			const struct hf_opt *o = &p->tables[t].v[i];
+
+			if (!exists(&p->tables[t], o))
+				continue;
 			bool is_it = name != NULL ? strlen(o->name) == len &&
 							    memcmp(o->name, name, len) == 0
 						  : o->letter == letter;
@@ -468,6 +477,12 @@ hf_opt_is_shown(const struct hf_opt *o)
 	return !o->is_hidden && o->instead == NULL;
 }
 
+static bool
+is_shown(const struct hf_opts *table, const struct hf_opt *o)
+{
+	return exists(table, o) && hf_opt_is_shown(o);
+}
+
 static size_t
 names_width(const struct hf_opt *o)
 {
@@ -480,7 +495,7 @@ hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out)
 	size_t column = 0;
 
 	for (size_t i = 0; i < opts->n; i++)
-		if (hf_opt_is_shown(&opts->v[i]) && names_width(&opts->v[i]) > column)
+		if (is_shown(opts, &opts->v[i]) && names_width(&opts->v[i]) > column)
 			column = names_width(&opts->v[i]);
 	column = column > 32 ? 32 : column + 3;
 
@@ -489,7 +504,7 @@ hf_opt_help(const struct hf_opts *opts, size_t width, struct hf_buf *out)
 		hf_auto(hf_buf) text = HF_BUF_MAX(4096);
 		size_t start = out->len;
 
-		if (!hf_opt_is_shown(o))
+		if (!is_shown(opts, o))
 			continue;
 		if (o->letter != 0)
 			hf_buf_addf(out, "  -%c, --%s", o->letter, o->name);
@@ -525,7 +540,7 @@ hf_opt_scdoc(const struct hf_opts *opts, struct hf_buf *out)
 		const struct hf_opt *o = &opts->v[i];
 		hf_auto(hf_buf) text = HF_BUF_MAX(4096);
 
-		if (!hf_opt_is_shown(o))
+		if (!is_shown(opts, o))
 			continue;
 		if (o->letter != 0)
 			hf_buf_addf(out, "*-%c*, ", o->letter);

@@ -69,6 +69,7 @@ struct hf_opt {
 	const char *help;    /* lower case, no full stop */
 	const char *instead; /* deprecated: what to use; a note goes to stderr */
 	bool is_hidden;      /* neither in --help nor in the manual */
+	bool is_ours;        /* not one of restic's: see hides_ours */
 };
 
 /* A table, and where its values go. */
@@ -76,7 +77,8 @@ struct hf_opts {
 	const struct hf_opt *v;
 	size_t n;
 	void *into;
-	bool *given; /* n of them: the option stood on the command line */
+	bool *given;     /* n of them: the option stood on the command line */
+	bool hides_ours; /* options that restic does not have do not exist */
 };
 
 /* The arguments that are no options; pointers into argv. The array is owned. */

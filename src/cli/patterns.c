@@ -74,3 +74,16 @@ hf_patterns_match_child(const struct hf_patterns *p, const char *path, bool *chi
 	*child_may_match = plain || folded;
 	return is_match;
 }
+
+void
+hf_patterns_select(const struct hf_patterns *include, const struct hf_patterns *exclude,
+	const char *path, bool is_dir, bool *is_selected, bool *child_may_be)
+{
+	if (!hf_patterns_are_empty(include)) {
+		*is_selected = hf_patterns_match_child(include, path, child_may_be);
+		*child_may_be = *child_may_be && is_dir;
+	} else {
+		*is_selected = !hf_patterns_match(exclude, path);
+		*child_may_be = *is_selected && is_dir;
+	}
+}

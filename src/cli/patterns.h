@@ -50,6 +50,13 @@ hf_patterns_are_empty(const struct hf_patterns *p)
 	return p->plain == NULL && p->folded == NULL;
 }
 
+/*
+ * What a command with includes or excludes, but not both, takes: whether the item is meant, and
+ * whether something below the folder may be.
+ */
+void hf_patterns_select(const struct hf_patterns *include, const struct hf_patterns *exclude,
+	const char *path, bool is_dir, bool *is_selected, bool *child_may_be);
+
 /* Whether any of the lists chooses the path. */
 bool hf_patterns_match(const struct hf_patterns *p, const char *path);
 bool hf_patterns_match_child(

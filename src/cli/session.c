@@ -72,6 +72,16 @@ without_lock(struct hf_cli *cli, struct hf_err *e)
 }
 
 struct hf_err *
+hf_session_regain_for(void *session, struct hf_lease **out)
+{
+	struct hf_session *s = session;
+
+	HF_TRY(hf_session_regain(s));
+	*out = s->lease;
+	return NULL;
+}
+
+struct hf_err *
 hf_session_open(
 	struct hf_cli *cli, enum hf_session_lock lock, bool may_skip, struct hf_session *s)
 {

@@ -37,6 +37,9 @@ enum hf_session_lock {
  */
 struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
 
+/* The same for hf_backup_options; `session` is one, *out its new lease. */
+struct hf_err *hf_session_regain_for(void *session, struct hf_lease **out) HF_MUST;
+
 /*
  * Gives the lease back, which must not have been lost, and takes one of the other kind. HF_ELOCKED:
  * it cannot be had; then there is none.

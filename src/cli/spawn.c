@@ -9,7 +9,7 @@
 extern char **environ;
 
 static struct hf_err *
-start(struct hf_cli *cli, const char *const *words, int out_fd, pid_t *pid)
+start(struct hf_cli *cli, const char *const *words, int in_fd, int out_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -24,7 +24,11 @@ start(struct hf_cli *cli, const char *const *words, int out_fd, pid_t *pid)
 	argv = hf_alloc_(n + 1, sizeof *argv);
 	memcpy(argv, words, n * sizeof *argv);
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (in_fd >= 0)
+		posix_spawn_file_actions_adddup2(&actions, in_fd, STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(
+			&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
 	posix_spawnattr_init(&attr);
 	sigemptyset(&defaults);
@@ -52,9 +56,26 @@ hf_spawn(struct hf_cli *cli, const char *const *words, pid_t *pid, int *out_fd)
 		return hf_err_errno(errno, "pipe");
 	read_end = fds[0];
 	write_end = fds[1];
-	HF_TRY(start(cli, words, write_end, pid));
+	HF_TRY(start(cli, words, -1, write_end, pid));
 	*out_fd = read_end;
 	read_end = -1;
+	return NULL;
+}
+
+struct hf_err *
+hf_spawn_filter(struct hf_cli *cli, const char *const *words, int in_fd, int out_fd, pid_t *pid,
+	int *fd)
+{
+	hf_autofd int read_end = -1, write_end = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return hf_err_errno(errno, "pipe");
+	read_end = fds[0];
+	write_end = fds[1];
+	HF_TRY(start(cli, words, in_fd >= 0 ? in_fd : read_end,
+		out_fd >= 0 ? out_fd : write_end, pid));
+	*fd = in_fd >= 0 ? hf_steal_fd(&read_end) : hf_steal_fd(&write_end);
 	return NULL;
 }
 

@@ -14,6 +14,13 @@
 struct hf_err *hf_spawn(
 	struct hf_cli *cli, const char *const *words, pid_t *pid, int *out_fd) HF_MUST;
 
+/*
+ * The same with standard input from `in_fd` and standard output to `out_fd`, both of which stay the
+ * caller's; one of them is -1, and *fd becomes the other end of a pipe in its place.
+ */
+struct hf_err *hf_spawn_filter(struct hf_cli *cli, const char *const *words, int in_fd,
+	int out_fd, pid_t *pid, int *fd) HF_MUST;
+
 /* Waits for its end. HF_EFATAL: it ended with another status than 0, or by a signal. */
 struct hf_err *hf_spawn_wait(pid_t pid, const char *name) HF_MUST;
 

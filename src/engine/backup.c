@@ -127,7 +127,9 @@ walk(struct backup *b, struct hf_group *g)
 	if (e == NULL) {
 		hf_autoptr(worker) w = worker_new(b);
 
-		e = b->o->use_stdin ? walk_stdin(w) : walk_targets(w);
+		e = b->o->archive != NULL ? walk_archive(w)
+		    : b->o->use_stdin     ? walk_stdin(w)
+					  : walk_targets(w);
 	}
 	walk_end(b);
 	if (e != NULL)
@@ -450,6 +452,7 @@ hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_opti
 	allow_descriptors();
 	struct hf_err *e = run_round(repo, &rounds, options, events, progress, &r);
 	quiet.wants_items = false; /* they have been told */
+	quiet.excluded = NULL;
 	for (unsigned round = 1; can_repeat(options, &rounds, e, round); round++) {
 		if (events->recovers != NULL)
 			events->recovers(events->arg, round, e);

@@ -29,16 +29,20 @@
 #include <sys/stat.h>
 
 #include "base/stop.h"
+#include "repo/node.h"
 #include "repo/saver.h"
 #include "repo/snapshot.h"
 
 /* What became of a file or folder; values of `action` in restic's verbose_status. */
 enum hf_backup_action { HF_BACKUP_NEW, HF_BACKUP_UNCHANGED, HF_BACKUP_MODIFIED };
 
-/* Bytes that one item added to the repository. */
+/* What became of one item, and the bytes that it added to the repository. */
 struct hf_backup_item {
-	enum hf_backup_action action;
-	bool is_dir;
+	enum hf_backup_action action; /* of files and folders */
+	enum hf_node_type type;
+	bool is_stdin;
+	bool has_changed;              /* while it was read */
+	uint64_t inode, device, links; /* links 0 or 1: it has no other name */
 	double duration_s;
 	uint64_t data_size, data_size_in_repo; /* of new data blobs: plain, stored */
 	uint64_t meta_size, meta_size_in_repo; /* of the tree blob, for folders */
@@ -54,8 +58,8 @@ struct hf_backup_progress {
 
 /*
  * What the engine tells its caller. Called from several threads at once; any may be NULL. Paths
- * are those inside the snapshot ("/etc/passwd"), except in error() and warning(), which have the
- * path on disk.
+ * are those inside the snapshot ("/etc/passwd"), except in error(), warning(), changed() and
+ * excluded(), which have the path on disk.
  */
 struct hf_backup_events {
 	void *arg;
@@ -63,15 +67,26 @@ struct hf_backup_events {
 	void (*error)(void *arg, const char *path, const char *during, const struct hf_err *e);
 	/* Something is odd, but nothing is lost by it: a tag with a wrong header, for example. */
 	void (*warning)(void *arg, const char *path, const struct hf_err *e);
+	/* Others wrote to the file while it was read; it is saved as it was read. */
+	void (*changed)(void *arg, const char *path);
 	void (*file_start)(void *arg, const char *path);
 	void (*file_end)(void *arg, const char *path);
-	/* A file or folder is complete. Only called when `wants_items` is set. */
+	/* An item of any type is complete. Only called when `wants_items` is set. */
 	void (*item)(void *arg, const char *path, const struct hf_backup_item *item);
 	void (*excluded)(void *arg, const char *path);
 	void (*scan_done)(void *arg, double duration_s);
 	/* The lock was lost; what can be saved of the work is being saved. `round` counts from 1. */
 	void (*recovers)(void *arg, unsigned round, const struct hf_err *why);
 	bool wants_items;
+};
+
+/* By what a file that changes while it is read gives itself away, besides its size. */
+enum hf_files_changed { HF_CHANGED_CTIME, HF_CHANGED_MTIME, HF_CHANGED_DISABLED };
+
+/* How a tar archive is read. */
+struct hf_archive_options {
+	bool ignore_zeros; /* go on behind what looks like its end */
+	bool is_plain;     /* it is not compressed; else that is found out */
 };
 
 /* "NAME" or "NAME:HEADER" of --exclude-if-present. */
@@ -99,6 +114,7 @@ struct hf_backup_options {
 
 	const struct hf_snapshot *parent; /* to take unchanged files from, or NULL */
 	bool ignore_inode, ignore_ctime;  /* weaker tests for "unchanged" */
+	enum hf_files_changed files_changed;
 	bool with_atime;
 	bool skip_if_unchanged; /* no snapshot when the tree equals the parent's */
 	bool is_dry_run;
@@ -112,6 +128,12 @@ struct hf_backup_options {
 	 */
 	bool use_stdin;
 	int stdin_fd;
+	/*
+	 * What comes out of stdin_fd is an archive, and what is in it becomes the snapshot's tree;
+	 * stdin_filename is only what the snapshot calls it. NULL: it is not one. HF_ECORRUPT: it is
+	 * damaged, or has names that lead out of it, or contradicts itself.
+	 */
+	const struct hf_archive_options *archive;
 	const char *stdin_filename;
 	struct hf_err *(*before_commit)(void *arg);
 	void *before_commit_arg;

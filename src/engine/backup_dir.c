@@ -35,6 +35,7 @@ dir_free(struct dir *d)
 	free(d->open_path);
 	free(d->old_node);
 	free(d->node);
+	catalog_free(d->catalog);
 	free(d);
 }
 
@@ -139,12 +140,10 @@ assemble(struct worker *w, const struct dir *d)
 }
 
 /* The id stands at the end of the node's JSON, before a quote and a brace. */
-static void
-set_subtree(struct dir *d, const struct hf_id *id)
+void
+node_set_subtree(char *node, size_t len, const struct hf_id *id)
 {
-	struct hf_hex hex = hf_id_hex(id);
-
-	memcpy(d->node + d->node_len - 2 - HF_ID_HEX, hex.s, HF_ID_HEX);
+	memcpy(node + len - 2 - HF_ID_HEX, hf_id_hex(id).s, HF_ID_HEX);
 }
 
 static void
@@ -163,7 +162,7 @@ tell(struct worker *w, struct dir *d, struct hf_backup_item *item)
 	count(&b->progress->dirs_done, 1);
 	if (b->ev->item == NULL || !b->ev->wants_items)
 		return;
-	item->is_dir = true;
+	item->type = HF_NODE_DIR;
 	item->duration_s = hf_clock() - d->start;
 	hf_buf_reset(&w->snap);
 	dir_snap_path(d, &w->snap);
@@ -179,6 +178,8 @@ finish(struct worker *w, struct dir *d)
 	struct hf_id id;
 	uint64_t stored;
 
+	if (d->catalog != NULL)
+		return catalog_finish(w, d);
 	HF_TRY(assemble(w, d));
 	HF_TRY(hf_sealer_save(w->sealer, HF_TREE, hf_buf_bytes(&w->tree), &id, &stored));
 	if (d->up == NULL) {
@@ -188,7 +189,7 @@ finish(struct worker *w, struct dir *d)
 	if (stored > 0)
 		item = (struct hf_backup_item){
 			.meta_size = w->tree.len, .meta_size_in_repo = stored};
-	set_subtree(d, &id);
+	node_set_subtree(d->node, d->node_len, &id);
 	tell(w, d, &item);
 	return dir_set(d->up, d->place, (struct hf_bytes){(uint8_t *)d->node, d->node_len});
 }

@@ -64,8 +64,7 @@ open_quietly(int dirfd, const char *path, int flags)
 	return fd;
 }
 
-/* The file's path in the snapshot, in w->snap. */
-static const char *
+const char *
 snap_path(struct worker *w, const struct dir *d, struct hf_str name)
 {
 	hf_buf_reset(&w->snap);
@@ -76,8 +75,9 @@ snap_path(struct worker *w, const struct dir *d, struct hf_str name)
 	return (const char *)w->snap.p;
 }
 
-static void
-report_file(struct worker *w, const struct file_job *job, struct hf_err *e)
+/* The file's path on disk, in w->path. */
+static const char *
+disk_path(struct worker *w, const struct file_job *job)
 {
 	hf_buf_reset(&w->path);
 	if (job->path != NULL) { /* the folder in the snapshot is not the one on disk */
@@ -90,7 +90,22 @@ report_file(struct worker *w, const struct file_job *job, struct hf_err *e)
 			hf_buf_add_char(&w->path, '/');
 		hf_buf_add(&w->path, job->name, strlen(job->name) + 1);
 	}
-	report(w, (const char *)w->path.p, hf_err_in(e, "%s", (char *)w->path.p));
+	return (const char *)w->path.p;
+}
+
+static void
+report_file(struct worker *w, const struct file_job *job, struct hf_err *e)
+{
+	const char *path = disk_path(w, job);
+
+	report(w, path, hf_err_in(e, "%s", path));
+}
+
+void
+item_of(const struct hf_node *n, struct hf_backup_item *out)
+{
+	*out = (struct hf_backup_item){
+		.type = n->type, .inode = n->inode, .device = n->device_id, .links = n->links};
 }
 
 struct hf_err *
@@ -208,13 +223,12 @@ file_release(struct worker *w, struct file *f)
 		return NULL;
 	}
 	struct file_job *job = hf_steal(f->job);
-	struct hf_backup_item item = {
-		.duration_s = hf_clock() - f->start,
-		.data_size = atomic_load(&f->data_size),
-		.data_size_in_repo = atomic_load(&f->data_size_in_repo),
-	};
+	struct hf_backup_item item = f->item;
 	struct hf_err *e;
 
+	item.duration_s = hf_clock() - f->start;
+	item.data_size = atomic_load(&f->data_size);
+	item.data_size_in_repo = atomic_load(&f->data_size_in_repo);
 	if (atomic_load(&f->is_bad)) {
 		tell_end(w, job);
 		e = job_end(w, job);
@@ -283,7 +297,9 @@ do_chunk(struct worker *w, struct chunk *c)
 struct reading {
 	struct worker *w;
 	int fd;
-	bool is_pipe;        /* no offsets, no holes */
+	bool is_pipe;  /* no offsets, no holes */
+	read_fn *read; /* instead of the descriptor; or NULL */
+	void *read_arg;
 	uint64_t off;        /* of the first byte in the chunk's memory */
 	size_t len;          /* bytes there */
 	size_t searched;     /* of them without a cut */
@@ -294,6 +310,7 @@ struct reading {
 	uint64_t n_chunks;
 	struct file_job *job; /* owned until a file takes it */
 	struct file *file;    /* when there is more than one chunk; one hold on it */
+	bool has_changed;     /* others wrote to it */
 	struct hf_err *bad;   /* why it cannot be read; all other errors end the run */
 	double start;
 };
@@ -306,8 +323,9 @@ fill(struct reading *r)
 
 	if (room > READ_STEP)
 		room = READ_STEP;
-	r->bad = r->is_pipe ? hf_read_full(r->fd, p, room, &got)
-			    : hf_pread_full(r->fd, p, room, r->off + r->len, &got);
+	r->bad = r->read != NULL ? r->read(r->read_arg, p, room, &got)
+		 : r->is_pipe    ? hf_read_full(r->fd, p, room, &got)
+				 : hf_pread_full(r->fd, p, room, r->off + r->len, &got);
 	if (r->bad != NULL)
 		return false;
 	r->len += got;
@@ -443,14 +461,23 @@ read_chunks(struct reading *r, const struct stat *st)
 	}
 }
 
+static void
+start_item(const struct reading *r, const struct hf_node *node, struct hf_backup_item *out)
+{
+	item_of(node, out);
+	out->is_stdin = r->is_pipe && r->read == NULL;
+	out->has_changed = r->has_changed;
+}
+
 /* A file of at most one chunk, which is still in memory. Takes the job. */
 static struct hf_err *
 finish_short(struct reading *r, struct hf_node *node)
 {
 	struct worker *w = r->w;
-	struct hf_backup_item item = {0};
+	struct hf_backup_item item;
 	struct hf_id id;
 
+	start_item(r, node, &item);
 	node->size = r->len;
 	node->has_content = true;
 	if (r->len > 0) {
@@ -472,6 +499,7 @@ finish_long(struct reading *r, struct hf_node *node)
 	struct worker *w = r->w;
 	struct file *f = hf_steal(r->file);
 
+	start_item(r, node, &f->item);
 	node->size = f->size = r->total;
 	node->has_content = true;
 	hf_buf_reset(&w->json);
@@ -482,19 +510,31 @@ finish_long(struct reading *r, struct hf_node *node)
 }
 
 /* A file that others wrote to meanwhile is saved as it was read, and the user hears of it. */
-static void
-warn_if_changed(struct worker *w, const struct reading *r, const struct stat *before)
+static bool
+has_changed(const struct reading *r, const struct stat *before)
 {
-	struct stat now;
-	const struct file_job *job = r->file != NULL ? r->file->job : r->job;
+	const struct timespec *m = &before->st_mtim, *c = &before->st_ctim;
 	uint64_t size = r->file != NULL ? r->total : r->len;
+	enum hf_files_changed how = r->w->b->o->files_changed;
+	struct stat now;
 
-	if (r->is_pipe || fstat(r->fd, &now) < 0)
-		return;
-	if (now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-		now.st_mtim.tv_nsec == before->st_mtim.tv_nsec && (uint64_t)now.st_size == size)
-		return;
-	report_file(w, job, hf_err(HF_EIO, "changed while it was read"));
+	if (r->is_pipe || how == HF_CHANGED_DISABLED || fstat(r->fd, &now) < 0)
+		return false;
+	return (uint64_t)now.st_size != size || now.st_mtim.tv_sec != m->tv_sec ||
+	       now.st_mtim.tv_nsec != m->tv_nsec ||
+	       (how == HF_CHANGED_CTIME &&
+		       (now.st_ctim.tv_sec != c->tv_sec || now.st_ctim.tv_nsec != c->tv_nsec));
+}
+
+static void
+look_for_changes(struct reading *r, const struct stat *before)
+{
+	const struct hf_backup_events *ev = r->w->b->ev;
+	const struct file_job *job = r->file != NULL ? r->file->job : r->job;
+
+	r->has_changed = has_changed(r, before);
+	if (r->has_changed && ev->changed != NULL)
+		ev->changed(ev->arg, disk_path(r->w, job));
 }
 
 static struct hf_err *
@@ -573,8 +613,31 @@ read_file(struct reading *r)
 		r->bad = hf_err(HF_EINVAL, "no data read");
 	if (r->bad != NULL)
 		return give_up(r);
-	warn_if_changed(w, r, &st);
+	look_for_changes(r, &st);
 	return r->file != NULL ? finish_long(r, &node) : finish_short(r, &node);
+}
+
+struct hf_err *
+read_stream(struct worker *w, struct file_job *job, read_fn *read, void *arg)
+{
+	struct reading r = {.w = w,
+		.job = job,
+		.fd = -1,
+		.start = hf_clock(),
+		.is_pipe = true,
+		.read = read,
+		.read_arg = arg};
+	struct hf_node node = job->stdin_node;
+	struct stat st = {0};
+
+	tell_start(w, job);
+	struct hf_err *e = read_chunks(&r, &st);
+	if (e == NULL)
+		e = hf_steal(r.bad);
+	if (e == NULL)
+		e = r.file != NULL ? finish_long(&r, &node) : finish_short(&r, &node);
+	reading_clear(&r); /* has nothing left unless the run failed */
+	return e;
 }
 
 static struct hf_err *

@@ -2,7 +2,8 @@
 /*
  * What the files of the backup engine share. backup.c begins and ends a run, backup_work.c hands
  * out work, backup_walk.c visits folders, backup_file.c reads files, backup_dir.c finishes
- * folders, backup_select.c decides what is left out, backup_scan.c counts ahead.
+ * folders, backup_select.c decides what is left out, backup_scan.c counts ahead. Instead of walking,
+ * backup_archive.c reads an archive, of whose entries backup_catalog.c makes folders.
  *
  * A folder (struct dir) lives from its first mention until its tree is saved:
  *
@@ -38,6 +39,9 @@ enum {
 /* A buffer as folders use it: to a file beyond a few MiB, however large the folder is. */
 #define DIR_BUF ((struct hf_buf){.max = HF_MAX_TREE, .spill = DIR_SPILL})
 
+/* The entries of an archive before they are in folders. */
+struct catalog;
+
 struct entry {
 	uint64_t off, len; /* of its JSON in `text`; len 0: nothing came of it */
 };
@@ -57,6 +61,7 @@ struct dir {
 	char *node; /* our own node, the subtree all zero; owned */
 	size_t node_len;
 	double start;
+	struct catalog *catalog; /* it stands for a whole archive, not for a folder; owned */
 	atomic_uint_fast64_t left;
 	atomic_bool is_void; /* the run has failed below it: no tree is made of what there is */
 
@@ -84,7 +89,8 @@ struct file_job {
 struct file {
 	struct file_job *job; /* owned */
 	double start;
-	atomic_uint_fast64_t left; /* the reader, and chunks not yet saved */
+	struct hf_backup_item item; /* what is known of it before it is complete */
+	atomic_uint_fast64_t left;  /* the reader, and chunks not yet saved */
 	atomic_uint_fast64_t data_size, data_size_in_repo;
 	uint64_t size; /* bytes read; set, as `node` is, when all is */
 	char *node;    /* JSON up to the list of chunks */
@@ -194,6 +200,9 @@ void dir_fd_release(struct dir *d);
 void dir_path(const struct dir *d, struct hf_buf *out);      /* absolute, on disk */
 void dir_snap_path(const struct dir *d, struct hf_buf *out); /* "" for the root */
 
+/* Writes the id of its tree into the JSON of a folder's node. */
+void node_set_subtree(char *node, size_t len, const struct hf_id *id);
+
 /* The JSON of one entry. Does not count down `left`. */
 struct hf_err *dir_set(struct dir *d, uint64_t place, struct hf_bytes json) HF_MUST;
 
@@ -211,14 +220,50 @@ void file_job_free(struct file_job *job); /* drops its hold on the folder */
 void file_drop(struct file *f);           /* one hold less, when the run has failed */
 struct hf_err *work_loop(void *backup);   /* a thread that reads files and saves chunks */
 
+/* The path of an entry in the snapshot, in w->snap. */
+const char *snap_path(struct worker *w, const struct dir *d, struct hf_str name);
+
+/* The fields of a node that an item has. */
+void item_of(const struct hf_node *n, struct hf_backup_item *out);
+
 /* Saves the JSON in w->json as the outcome of a file and says so to everybody. */
 struct hf_err *file_done(struct worker *w, struct dir *d, uint64_t place, struct hf_str name,
 	uint64_t size, const struct hf_backup_item *item) HF_MUST;
 
+/* Fills `p` with the next bytes of a file; *got < len only at its end. */
+typedef struct hf_err *read_fn(void *arg, uint8_t *p, size_t len, size_t *got);
+
+/*
+ * Reads a file on this thread, which has a w->chunk, from where `read` has it; job->stdin_node is
+ * its node. An error of `read` ends the run. Takes the job.
+ */
+struct hf_err *read_stream(
+	struct worker *w, struct file_job *job, read_fn *read, void *arg) HF_MUST;
+
 /* backup_walk.c */
+
+/* A node that no disk knows. */
+void made_up_node(const struct backup *b, const char *name, bool is_dir, struct hf_node *out);
 struct hf_err *walk_loop(void *backup); /* a thread that visits folders */
 struct hf_err *walk_targets(struct worker *w) HF_MUST;
 struct hf_err *walk_stdin(struct worker *w) HF_MUST;
+
+/* backup_archive.c */
+struct hf_err *walk_archive(struct worker *w) HF_MUST;
+
+/* backup_catalog.c */
+struct catalog *catalog_new(void);
+void catalog_free(struct catalog *c);
+
+/*
+ * The next entry, whose path is clean and whose node will be in the same place of the folder. Of
+ * another name of `target` the type is HF_NODE_INVALID.
+ */
+struct hf_err *catalog_add(struct catalog *c, struct hf_str path, enum hf_node_type type,
+	struct hf_str target) HF_MUST;
+
+/* When all entries are complete: saves the trees. HF_ECORRUPT: they contradict each other. */
+struct hf_err *catalog_finish(struct worker *w, struct dir *d) HF_MUST;
 
 /* backup_select.c */
 struct names {

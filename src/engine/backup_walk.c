@@ -109,10 +109,12 @@ has_all_blobs(struct backup *b, const struct hf_node *old)
 static struct hf_err *
 take_over(struct worker *w, const struct item *it, const struct stat *st)
 {
-	struct hf_backup_item done = {.action = HF_BACKUP_UNCHANGED};
+	struct hf_backup_item done;
 	struct hf_node node;
 
 	hf_meta_node(w->meta, it->name, st, &node);
+	item_of(&node, &done);
+	done.action = HF_BACKUP_UNCHANGED;
 	add_xattrs(w, it, &node);
 	node.content = it->old->content;
 	node.n_content = it->old->n_content;
@@ -149,6 +151,8 @@ do_file(struct worker *w, const struct item *it, const struct stat *st)
 static struct hf_err *
 do_special(struct worker *w, const struct item *it, const struct stat *st)
 {
+	const struct hf_backup_events *ev = w->b->ev;
+	struct hf_backup_item done;
 	struct hf_node node;
 
 	hf_meta_node(w->meta, it->name, st, &node);
@@ -163,7 +167,11 @@ do_special(struct worker *w, const struct item *it, const struct stat *st)
 	hf_buf_reset(&w->json);
 	hf_node_add(&w->json, &node);
 	HF_TRY(hf_buf_ok(&w->json));
-	return dir_set(it->dir, dir_add_place(it->dir), hf_buf_bytes(&w->json));
+	HF_TRY(dir_set(it->dir, dir_add_place(it->dir), hf_buf_bytes(&w->json)));
+	item_of(&node, &done);
+	if (ev->item != NULL && ev->wants_items)
+		ev->item(ev->arg, snap_path(w, it->dir, it->name), &done);
+	return NULL;
 }
 
 static struct hf_err *walk_dir(struct worker *w, struct dir *d);
@@ -544,8 +552,8 @@ walk_targets(struct worker *w)
 	return dir_release(w, root);
 }
 
-/* A node that no disk knows: for what comes out of a pipe, and the folders above it. */
-static void
+/* For what comes out of a pipe, and the folders above it. */
+void
 made_up_node(const struct backup *b, const char *name, bool is_dir, struct hf_node *out)
 {
 	*out = (struct hf_node){

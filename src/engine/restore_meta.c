@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Metadata of restored items; links, pipes and devices; other names; finished folders. */
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/host.h"
 #include "engine/restore_i.h"
 
 /* Linux allows 64 KiB of names per file; values likewise. */
@@ -18,24 +17,18 @@ static uint32_t
 uid_of(struct hf_str name)
 {
 	hf_autofree char *s = hf_str_dup(name);
-	struct passwd pw, *found = NULL;
-	char buf[16384];
+	uint32_t id;
 
-	if (*s == 0 || getpwnam_r(s, &pw, buf, sizeof buf, &found) != 0 || found == NULL)
-		return 0;
-	return found->pw_uid;
+	return hf_user_id(s, &id) ? id : 0;
 }
 
 static uint32_t
 gid_of(struct hf_str name)
 {
 	hf_autofree char *s = hf_str_dup(name);
-	struct group gr, *found = NULL;
-	char buf[16384];
+	uint32_t id;
 
-	if (*s == 0 || getgrnam_r(s, &gr, buf, sizeof buf, &found) != 0 || found == NULL)
-		return 0;
-	return found->gr_gid;
+	return hf_group_id(s, &id) ? id : 0;
 }
 
 /* The number for a name, remembered as long as neighbours have the same one. */

@@ -4,9 +4,9 @@
  * what is no file at once, and puts files into windows.
  */
 #include <errno.h>
-#include <search.h>
 #include <stdio.h>
 
+#include "engine/hardlinks.h"
 #include "engine/restore_i.h"
 
 enum { MAX_DIR_FDS = 64 }; /* of levels that stay open while deeper ones are visited */
@@ -26,13 +26,6 @@ struct level {
 	struct rnames names;
 };
 
-/* A file with several names of which not all have been met. */
-struct hardlink {
-	uint64_t inode, device;
-	uint64_t missing; /* names */
-	char path[];      /* of the first */
-};
-
 struct plan {
 	struct hf_restore *r;
 	struct hf_reader *reader;
@@ -43,7 +36,7 @@ struct plan {
 	size_t window_files; /* how many make it full */
 	size_t n_files;      /* met so far */
 	bool no_delete;      /* a strange name was met */
-	void *hardlinks;     /* tsearch() tree */
+	struct hf_hardlinks hardlinks;
 };
 
 static void
@@ -64,7 +57,7 @@ plan_clear(struct plan *p)
 		level_clear(&p->levels[--p->n_levels]);
 	free(p->levels);
 	hf_buf_clear(&p->path);
-	tdestroy(p->hardlinks, free);
+	hf_hardlinks_clear(&p->hardlinks);
 	hf_reader_free(p->reader);
 }
 
@@ -472,16 +465,6 @@ visit_file(struct plan *p, struct level *l, const struct hf_node *n)
 
 /* ---- hard links ---- */
 
-static int
-compare_hardlinks(const void *a, const void *b)
-{
-	const struct hardlink *x = a, *y = b;
-
-	if (x->inode != y->inode)
-		return x->inode < y->inode ? -1 : 1;
-	return (x->device > y->device) - (x->device < y->device);
-}
-
 static void
 add_link(struct plan *p, struct level *l, const struct hf_node *n, const char *target)
 {
@@ -504,24 +487,14 @@ add_link(struct plan *p, struct level *l, const struct hf_node *n, const char *t
 static bool
 is_hardlink(struct plan *p, struct level *l, const struct hf_node *n)
 {
-	size_t len = strlen(rel(p)) + 1;
-	struct hardlink *h = hf_alloc_(1, sizeof *h + len);
+	const char *first =
+		hf_hardlinks_meet(&p->hardlinks, n->inode, n->device_id, n->links, rel(p));
 
-	*h = (struct hardlink){n->inode, n->device_id, n->links - 1};
-	memcpy(h->path, rel(p), len);
-	struct hardlink *found =
-		*(struct hardlink **)tsearch(h, &p->hardlinks, compare_hardlinks);
-
-	if (found == h)
+	if (first == NULL)
 		return false;
-	free(h);
 	if (!p->r->is_verifying) {
 		atomic_fetch_add(&p->r->progress.total_files, 1);
-		add_link(p, l, n, found->path);
-	}
-	if (--found->missing == 0) {
-		tdelete(found, &p->hardlinks, compare_hardlinks);
-		free(found);
+		add_link(p, l, n, first);
 	}
 	return true;
 }

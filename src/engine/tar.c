@@ -2,6 +2,7 @@
 #include "engine/tar.h"
 
 #include <stdio.h>
+#include <sys/sysmacros.h>
 
 #include "base/endian.h"
 
@@ -217,12 +218,12 @@ pax_xattr(struct hf_buf *out, const struct hf_xattr *x)
 /* ---- headers ---- */
 
 static void
-finish_header(struct hf_buf *out, uint8_t *h, char type)
+finish_header(struct hf_buf *out, uint8_t *h, char type, uint64_t device)
 {
 	h[TYPE] = (uint8_t)type;
 	memcpy(h + MAGIC, "ustar\00000", 8);
-	put_octal(h + DEVMAJOR, 8, 0);
-	put_octal(h + DEVMINOR, 8, 0);
+	put_octal(h + DEVMAJOR, 8, major(device));
+	put_octal(h + DEVMINOR, 8, minor(device));
 	put_checksum(h);
 	hf_buf_add(out, h, HF_TAR_BLOCK);
 }
@@ -242,7 +243,7 @@ add_pax_header(struct hf_buf *out, const struct hf_buf *records, struct hf_str n
 	put_octal(h + GID, 8, 0);
 	put_octal(h + SIZE, 12, records->len);
 	put_octal(h + MTIME, 12, 0);
-	finish_header(out, h, 'x');
+	finish_header(out, h, 'x', 0);
 	hf_buf_add(out, records->p, records->len);
 	hf_tar_pad(out, records->len);
 }
@@ -256,22 +257,63 @@ last_part(const char *path)
 	return hf_str(slash != NULL ? slash + 1 : path);
 }
 
-struct hf_err *
-hf_tar_header(struct hf_buf *out, const char *path, const struct hf_node *n, uint64_t size)
+static char
+type_of(const struct hf_tar_entry *entry)
 {
-	hf_auto(hf_buf) name = HF_BUF_MAX(SIZE_MAX / 2), records = HF_BUF_SPOOL(UINT32_MAX);
-	uint8_t h[HF_TAR_BLOCK] = {0};
-	bool is_link = n->type == HF_NODE_SYMLINK, is_dir = n->type == HF_NODE_DIR;
+	static const char types[] = {[HF_NODE_FILE] = '0',
+		[HF_NODE_DIR] = '5',
+		[HF_NODE_SYMLINK] = '2',
+		[HF_NODE_DEV] = '4',
+		[HF_NODE_CHARDEV] = '3',
+		[HF_NODE_FIFO] = '6'};
 
-	hf_buf_add_str(&name, path);
-	if (is_dir)
-		hf_buf_add_char(&name, '/');
-	struct hf_str full = hf_bytes_str(hf_buf_bytes(&name));
+	return entry->hardlink != NULL ? '1' : types[entry->node->type];
+}
 
+static void
+add_names(const struct hf_tar_entry *entry, uint8_t *h, struct hf_buf *records)
+{
+	hf_auto(hf_buf) name = HF_BUF_MAX(SIZE_MAX / 2);
+	struct hf_str full, target = entry->node->linktarget;
+
+	if (entry->is_sparse) {
+		/* For programs that do not know what it is: they see a file of that name. */
+		hf_buf_add_str(&name, "GNUSparseFile.0/");
+		hf_buf_add_str(&name, last_part(entry->path).p);
+	} else {
+		hf_buf_add_str(&name, entry->path);
+		if (entry->node->type == HF_NODE_DIR)
+			hf_buf_add_char(&name, '/');
+	}
+	full = hf_bytes_str(hf_buf_bytes(&name));
 	if (!put_name(h, full))
-		pax(&records, "path", full);
-	if (is_link && !put_text(h + LINK, LINK_LEN, n->linktarget))
-		pax(&records, "linkpath", n->linktarget);
+		pax(records, "path", full);
+	if (entry->hardlink != NULL)
+		target = hf_str(entry->hardlink);
+	else if (entry->node->type != HF_NODE_SYMLINK)
+		return;
+	if (!put_text(h + LINK, LINK_LEN, target))
+		pax(records, "linkpath", target);
+}
+
+static void
+add_sparse(const struct hf_tar_entry *entry, struct hf_buf *records)
+{
+	pax_number(records, "GNU.sparse.major", 1);
+	pax_number(records, "GNU.sparse.minor", 0);
+	pax(records, "GNU.sparse.name", hf_str(entry->path));
+	pax_number(records, "GNU.sparse.realsize", entry->real_size);
+}
+
+struct hf_err *
+hf_tar_header(struct hf_buf *out, const struct hf_tar_entry *entry)
+{
+	hf_auto(hf_buf) records = HF_BUF_SPOOL(UINT32_MAX);
+	const struct hf_node *n = entry->node;
+	bool is_device = n->type == HF_NODE_DEV || n->type == HF_NODE_CHARDEV;
+	uint8_t h[HF_TAR_BLOCK] = {0};
+
+	add_names(entry, h, &records);
 	put_octal(h + MODE, 8, hf_mode_perm(n->mode));
 	if (!put_octal(h + UID, 8, n->uid))
 		pax_number(&records, "uid", n->uid);
@@ -281,18 +323,20 @@ hf_tar_header(struct hf_buf *out, const char *path, const struct hf_node *n, uin
 		pax(&records, "uname", n->user);
 	if (!put_text(h + GNAME, UNAME_LEN - 1, n->group))
 		pax(&records, "gname", n->group);
-	if (!put_octal(h + SIZE, 12, size))
-		pax_number(&records, "size", size);
+	if (!put_octal(h + SIZE, 12, entry->size))
+		pax_number(&records, "size", entry->size);
 	if (!put_octal(
 		    h + MTIME, 12, n->mtime.sec >= 0 ? (uint64_t)n->mtime.sec : UINT64_MAX) ||
 		n->mtime.nsec != 0)
 		pax_time(&records, "mtime", &n->mtime);
-	for (size_t i = 0; i < n->n_xattrs; i++)
+	if (entry->is_sparse)
+		add_sparse(entry, &records);
+	for (size_t i = 0; i < n->n_xattrs && entry->hardlink == NULL; i++)
 		pax_xattr(&records, &n->xattrs[i]);
 	HF_TRY(hf_buf_ok(&records));
 	if (records.len > 0)
-		add_pax_header(out, &records, last_part(path));
-	finish_header(out, h, is_link ? '2' : is_dir ? '5' : '0');
+		add_pax_header(out, &records, last_part(entry->path));
+	finish_header(out, h, type_of(entry), is_device ? n->device : 0);
 	return hf_buf_ok(out);
 }
 

@@ -255,7 +255,8 @@ def manual_pages(tmp):
         d = tmp / f"man-{program}"
         d.mkdir()
         tap.eq(c.run(program, "generate", "--man", d).stdout, f"writing man pages to directory {d}\n")
-        names = {program} | {f"{program}-{n.replace(' ', '-')}" for n in shown(tap.holdfast())[0]}
+        ours = {"export-tar", "import-tar"} if program == "restic" else set()
+        names = {program} | {f"{program}-{n.replace(' ', '-')}" for n in set(shown(tap.holdfast())[0]) - ours}
         tap.eq({p.name for p in d.iterdir()}, {f"{n}.1" for n in names})
     tap.contains((tmp / "man-restic/restic-stats.1").read_text(), "\\-\\-mode")
     if shutil.which("mandoc"):

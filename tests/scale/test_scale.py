@@ -16,6 +16,7 @@ import random
 import resource
 import shutil
 import subprocess
+import tarfile
 import tempfile
 
 import repos
@@ -137,6 +138,21 @@ def a_tree_of_many_levels(tmp):
         run("check", "--read-data")
         run.theirs(run.repo, "check")
         tap.eq(run("ls", "latest").stdout.splitlines()[-1], "/d" * levels + "/bottom")
+
+
+@tap.test
+def an_archive_of_many_entries(tmp):
+    """In no order, so that no folder is complete before the last entry is there."""
+    with place(tmp, ENTRIES * 4096) as top:
+        run = Limited(repos.quick(top / "repo"), FOLDER_LIMIT)
+        numbers = list(range(ENTRIES))
+        random.Random(1).shuffle(numbers)
+        with tarfile.open(top / "x.tar", "w") as t:
+            for i in numbers:
+                t.addfile(tarfile.TarInfo(f"d{i % 1000}/an-entry-with-a-name-of-some-length-{i}"))
+        run("import-tar", top / "x.tar")
+        run.theirs(run.repo, "check")
+        tap.eq(run.theirs(run.repo, "ls", "latest").stdout.count("/an-entry-"), ENTRIES)
 
 
 tap.main()

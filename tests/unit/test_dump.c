@@ -135,7 +135,8 @@ static void
 header_of(struct hf_buf *b, const char *path, const struct hf_node *n, uint64_t size)
 {
 	hf_buf_reset(b);
-	REQUIRE_OK(hf_tar_header(b, path, n, size));
+	REQUIRE_OK(hf_tar_header(
+		b, &(struct hf_tar_entry){.path = path, .node = n, .size = size}));
 }
 
 TEST(plain_headers_need_no_pax)
@@ -303,7 +304,8 @@ TEST(a_folder_as_tar)
 	trees_add(&root, &n);
 	id = trees_save(&f, &root);
 	trees_flush(&f);
-	REQUIRE_OK(hf_dump_tar(f.repo, f.ix, &id, "/r", into, &s, NULL));
+	REQUIRE_OK(hf_dump_tar(
+		f.repo, f.ix, &id, &(struct hf_tar_options){.root = "/r"}, into, &s, NULL));
 	const uint8_t *p = check_header(s.out.p, '5', "r/d/", 0);
 	CHECK_MEM(p + 512, "aaaabb", 6);
 	p = check_header(p, '0', "r/d/in", 6);
