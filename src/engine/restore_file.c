@@ -5,6 +5,8 @@
  * the others while there are not too many such files.
  */
 #include <errno.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "base/io.h"
 #include "engine/restore_i.h"
@@ -95,6 +97,14 @@ open_old(struct hf_restore *r, const struct rfile *f, const char *path)
 	return hf_root_openat(&r->root, path, flags, 0);
 }
 
+static bool
+is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 /* Gives the file its size, so that what is too long is gone and pieces can come in any order. */
 static struct hf_err *
 set_size(struct hf_restore *r, const struct rfile *f, int fd, bool is_new)
@@ -113,10 +123,10 @@ set_size(struct hf_restore *r, const struct rfile *f, int fd, bool is_new)
 		return NULL;
 	}
 	/*
-	 * Room on the disk in one piece, as far as the file system can. A size that has nothing to
-	 * do with the number of blobs is not believed.
+	 * Room on the disk in one piece, as far as the file system can; in memory it would only be
+	 * filled twice. A size that has nothing to do with the number of blobs is not believed.
 	 */
-	if (f->n_blobs > 1 && f->size / f->n_blobs <= 8 << 20)
+	if (f->n_blobs > 1 && f->size / f->n_blobs <= 8 << 20 && !is_in_memory(fd))
 		(void)!fallocate(fd, 0, 0, (off_t)f->size);
 	return NULL;
 }
