@@ -166,7 +166,8 @@ static void
 look_for_old(struct hf_cli *cli, const char *base)
 {
 	hf_auto(hf_caches) c = {.path = NULL};
-	hf_autoptr(hf_err) e = hf_caches_look(hf_str_dup(hf_str(base)), HF_CACHE_AGE, &c);
+
+	hf_err_free(hf_caches_look(hf_str_dup(hf_str(base)), HF_CACHE_AGE, &c));
 	size_t n_old = hf_caches_count_old(&c, HF_CACHE_OLD_DAYS);
 
 	if (n_old == 0)

@@ -482,8 +482,8 @@ hf_sftp_rename_over(
 	HF_TRY(hf_err_ignore(rename_plainly(s, to, aside, how), HF_ENOTFOUND));
 	struct hf_err *e = rename_plainly(s, from, to, how);
 	/* Whatever becomes of these requests, the old file is not lost. */
-	hf_autoptr(hf_err) after =
-		e == NULL ? hf_sftp_remove(s, aside, how) : rename_plainly(s, aside, to, how);
+	hf_err_free(
+		e == NULL ? hf_sftp_remove(s, aside, how) : rename_plainly(s, aside, to, how));
 	return e;
 }
 

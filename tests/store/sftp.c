@@ -284,13 +284,12 @@ TEST(server_stalls_while_it_is_written_to)
 TEST(server_is_stopped)
 {
 	hf_autofree char *command = NULL, *path = NULL;
-	hf_auto(hf_buf) text = HF_BUF_MAX(100), data = HF_BUF_MAX(64 << 20);
-	struct hf_store *s = NULL;
+	hf_auto(hf_buf) text = HF_BUF_MAX(100);
+	hf_autoptr(hf_store) s = NULL;
 
 	REQUIRE(asprintf(&path, "%s/pid", test_tmpdir()) > 0);
 	REQUIRE(asprintf(&command, "sh -c 'echo $$ >%s; exec %s'", path, SERVER) > 0);
 	REQUIRE_OK(open_command(command, 1, &s));
-	hf_autoptr(hf_store) owned = s;
 	REQUIRE_OK(hf_read_file(path, &text));
 	hf_buf_add_char(&text, '\0');
 	pid_t pid = (pid_t)strtol((const char *)text.p, NULL, 10);
@@ -373,12 +372,11 @@ TEST(all_calls_of_a_session_end_with_it)
 TEST(modes_are_those_of_restic)
 {
 	hf_autofree char *command = hf_str_dup(hf_str(SERVER)), *path = NULL, *folder = NULL;
-	struct hf_store *s = NULL;
+	hf_autoptr(hf_store) s = NULL;
 	struct stat st;
 
 	umask(022);
 	REQUIRE_OK(open_command(command, 0, &s));
-	hf_autoptr(hf_store) alone = s;
 	REQUIRE_OK(hf_store_create(s));
 	REQUIRE_OK(put(s, &(struct hf_name){.kind = HF_CONFIG}, 10));
 	REQUIRE_OK(put(s, &pack, 10));
@@ -394,8 +392,8 @@ TEST(modes_are_those_of_restic)
 	REQUIRE(asprintf(&config, "%s/repo/config", test_tmpdir()) > 0);
 	REQUIRE(chmod(config, 0440) == 0);
 	REQUIRE(unlink(path) == 0 && rmdir(folder) == 0);
+	hf_store_free(hf_steal(s));
 	REQUIRE_OK(open_command(command, 0, &s));
-	hf_autoptr(hf_store) shared = s;
 	REQUIRE_OK(put(s, &pack, 10));
 	check_content(s, &pack, 10);
 	REQUIRE(stat(path, &st) == 0);
@@ -427,13 +425,12 @@ TEST(promises_are_those_of_the_server)
 TEST(a_relative_path_is_where_the_server_begins)
 {
 	hf_autofree char *command = NULL, *path = NULL;
-	struct hf_store *s = NULL;
+	hf_autoptr(hf_store) s = NULL;
 
 	REQUIRE(asprintf(&command, SERVER " -d %s", test_tmpdir()) > 0);
 	struct hf_option option = {"sftp.command", command};
 	struct hf_open o = {.options = &option, .n_options = 1};
 	REQUIRE_OK(hf_backend_sftp.open("h:some/where", &o, 1, &s));
-	hf_autoptr(hf_store) owned = s;
 	REQUIRE_OK(put(s, &lock, 10));
 	REQUIRE(asprintf(&path, "%s/some/where/locks", test_tmpdir()) > 0);
 	CHECK(access(path, F_OK) == 0);
