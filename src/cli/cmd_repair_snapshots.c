@@ -25,7 +25,6 @@ struct repair {
 	const struct repair_options *o;
 	struct hf_session session;
 	struct hf_snapshots list;
-	struct hf_retree *retree;
 	struct hf_buf content; /* the blobs of a file that are there */
 	bool is_full;          /* it had no room for those of some file */
 };
@@ -33,7 +32,6 @@ struct repair {
 static void
 repair_clear(struct repair *r)
 {
-	hf_retree_free(r->retree);
 	hf_snapshots_clear(&r->list);
 	hf_session_clear(&r->session);
 	hf_buf_clear(&r->content);
@@ -116,13 +114,14 @@ repair_failed(void *arg, const char *path, const struct hf_err *e)
 /* ---- the command ---- */
 
 static struct hf_err *
-repair_one(struct repair *r, struct hf_reshape *reshape, struct hf_snapshot *s)
+repair_one(void *arg, struct hf_reshape *reshape, struct hf_snapshot *s)
 {
+	struct repair *r = arg;
 	struct hf_retree_sum sum;
 	struct hf_id tree;
 
 	hf_snapshot_say(r->cli->out, HF_SAY_NORMAL, s);
-	HF_TRY(hf_retree(r->retree, &s->tree, &tree, &sum));
+	HF_TRY(hf_retree(reshape->retree, &s->tree, &tree, &sum));
 	if (r->is_full)
 		return hf_err(HF_EFATAL, "no room for the list of a file's blobs");
 	return hf_reshape(reshape, s, &tree, NULL);
@@ -137,23 +136,8 @@ repair_all(struct repair *r, struct hf_reshape *reshape)
 		.failed = repair_failed,
 		.may_lose = true,
 	};
-	const struct hf_retree_options how = {
-		.repo = r->session.repo,
-		.ix = r->session.index,
-		.lease = r->session.lease,
-		.stop = &r->cli->stop,
-		.is_dry_run = r->o->is_dry_run,
-	};
 
-	reshape->retree = r->retree = hf_retree_new(&how, &rules);
-	for (size_t i = 0; i < r->list.len; i++) {
-		struct hf_hex id = hf_id_hex(&r->list.v[i]->id);
-
-		HF_TRY(hf_stop_check(&r->cli->stop));
-		HF_TRY(hf_err_in(repair_one(r, reshape, r->list.v[i]),
-			"unable to rewrite snapshot ID \"%.8s\"", id.s));
-	}
-	return NULL;
+	return hf_reshape_all(reshape, &rules, &r->list, repair_one, r);
 }
 
 static struct hf_err *
@@ -173,7 +157,6 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	hf_out_speak(cli->out);
 	HF_TRY(hf_reshape_open(&reshape, true, &o->filter, args, &r.list));
 	HF_TRY(repair_all(&r, &reshape));
-	hf_reshape_end(&reshape);
 	return hf_session_unread(&r.session);
 }
 

@@ -40,13 +40,11 @@ struct rewrite {
 	struct hf_time time;
 	struct hf_session session;
 	struct hf_snapshots list;
-	struct hf_retree *retree;
 };
 
 static void
 rewrite_clear(struct rewrite *r)
 {
-	hf_retree_free(r->retree);
 	hf_snapshots_clear(&r->list);
 	hf_session_clear(&r->session);
 	hf_patterns_clear(&r->exclude);
@@ -138,8 +136,9 @@ needs_trees(const struct rewrite *r)
 }
 
 static struct hf_err *
-rewrite_one(struct rewrite *r, struct hf_reshape *reshape, struct hf_snapshot *s)
+rewrite_one(void *arg, struct hf_reshape *reshape, struct hf_snapshot *s)
 {
+	struct rewrite *r = arg;
 	struct hf_id tree = s->tree;
 	struct hf_retree_sum sum;
 
@@ -148,7 +147,7 @@ rewrite_one(struct rewrite *r, struct hf_reshape *reshape, struct hf_snapshot *s
 		return hf_err(HF_ECORRUPT, "snapshot %.8s has nil tree", hf_id_hex(&s->id).s);
 	if (!needs_trees(r))
 		return hf_reshape(reshape, s, &tree, NULL);
-	HF_TRY(hf_retree(r->retree, &s->tree, &tree, &sum));
+	HF_TRY(hf_retree(reshape->retree, &s->tree, &tree, &sum));
 	return hf_reshape(reshape, s, &tree, &sum);
 }
 
@@ -162,23 +161,8 @@ rewrite_all(struct rewrite *r, struct hf_reshape *reshape)
 		.is_by_path = true,
 		.is_forgetful = hf_out_says(r->cli->out, HF_SAY_DEBUG),
 	};
-	const struct hf_retree_options how = {
-		.repo = r->session.repo,
-		.ix = r->session.index,
-		.lease = r->session.lease,
-		.stop = &r->cli->stop,
-		.is_dry_run = r->o->is_dry_run,
-	};
 
-	reshape->retree = r->retree = hf_retree_new(&how, &rules);
-	for (size_t i = 0; i < r->list.len; i++) {
-		struct hf_hex id = hf_id_hex(&r->list.v[i]->id);
-
-		HF_TRY(hf_stop_check(&r->cli->stop));
-		HF_TRY(hf_err_in(rewrite_one(r, reshape, r->list.v[i]),
-			"unable to rewrite snapshot ID \"%.8s\"", id.s));
-	}
-	return NULL;
+	return hf_reshape_all(reshape, &rules, &r->list, rewrite_one, r);
 }
 
 static struct hf_err *
@@ -203,7 +187,6 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		hf_say(cli->out, HF_SAY_NORMAL, "create exclusive lock for repository");
 	HF_TRY(hf_reshape_open(&reshape, o->forgets, &o->filter, args, &r.list));
 	HF_TRY(rewrite_all(&r, &reshape));
-	hf_reshape_end(&reshape);
 	return hf_session_unread(&r.session);
 }
 

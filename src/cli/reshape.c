@@ -125,8 +125,9 @@ hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree
 	return NULL;
 }
 
-void
-hf_reshape_end(struct hf_reshape *r)
+/* Says how many snapshots were modified. */
+static void
+say_end(struct hf_reshape *r)
 {
 	hf_say(r->cli->out, HF_SAY_NORMAL, "%s", "");
 	if (r->n_changed == 0)
@@ -135,4 +136,37 @@ hf_reshape_end(struct hf_reshape *r)
 	else
 		hf_say(r->cli->out, HF_SAY_NORMAL, "%s %zu snapshots",
 			r->is_dry_run ? "would modify" : "modified", r->n_changed);
+}
+
+static struct hf_err *
+each(struct hf_reshape *r, const struct hf_snapshots *list, hf_reshape_fn *one, void *arg)
+{
+	for (size_t i = 0; i < list->len; i++) {
+		struct hf_hex id = hf_id_hex(&list->v[i]->id);
+
+		HF_TRY(hf_stop_check(&r->cli->stop));
+		HF_TRY(hf_err_in(one(arg, r, list->v[i]),
+			"unable to rewrite snapshot ID \"%.8s\"", id.s));
+	}
+	return NULL;
+}
+
+struct hf_err *
+hf_reshape_all(struct hf_reshape *r, const struct hf_retree_rules *rules,
+	const struct hf_snapshots *list, hf_reshape_fn *one, void *arg)
+{
+	const struct hf_retree_options how = {
+		.repo = r->session->repo,
+		.ix = r->session->index,
+		.lease = r->session->lease,
+		.stop = &r->cli->stop,
+		.is_dry_run = r->is_dry_run,
+	};
+
+	r->retree = hf_retree_new(&how, rules);
+	struct hf_err *e = each(r, list, one, arg);
+	hf_retree_free(hf_steal(r->retree));
+	HF_TRY(e);
+	say_end(r);
+	return NULL;
 }

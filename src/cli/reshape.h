@@ -12,7 +12,7 @@
 struct hf_reshape {
 	struct hf_cli *cli;
 	struct hf_session *session;
-	struct hf_retree *retree; /* what made the trees; owned by the caller */
+	struct hf_retree *retree; /* what makes the trees, while hf_reshape_all() runs */
 	bool is_dry_run;
 	bool forgets;            /* the old snapshot goes; else the new one gets `tag` */
 	bool keeps_when_nothing; /* a snapshot of which nothing is left stays as it is; else it goes */
@@ -37,7 +37,12 @@ struct hf_err *hf_reshape_open(struct hf_reshape *r, bool is_exclusive,
 struct hf_err *hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
 	const struct hf_retree_sum *sum) HF_MUST;
 
-/* Says how many snapshots were modified. */
-void hf_reshape_end(struct hf_reshape *r);
+/*
+ * Calls one(), which makes a tree and calls hf_reshape(), for each snapshot of `list`, and says how
+ * many were modified. HF_ECANCELED: told to stop. Other errors name the snapshot.
+ */
+typedef struct hf_err *hf_reshape_fn(void *arg, struct hf_reshape *r, struct hf_snapshot *s);
+struct hf_err *hf_reshape_all(struct hf_reshape *r, const struct hf_retree_rules *rules,
+	const struct hf_snapshots *list, hf_reshape_fn *one, void *arg) HF_MUST;
 
 #endif
