@@ -36,6 +36,16 @@ hf_str_dup(struct hf_str s)
 	return d;
 }
 
+char *
+hf_str_vprintf(const char *fmt, va_list ap)
+{
+	char *text;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
+	return text;
+}
+
 void
 hf_buf_clear(struct hf_buf *b)
 {

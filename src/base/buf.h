@@ -14,6 +14,7 @@
 #ifndef HF_BASE_BUF_H
 #define HF_BASE_BUF_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -54,6 +55,9 @@ int hf_str_cmp(struct hf_str a, struct hf_str b);
 
 /* A NUL-terminated copy on the heap. The caller frees it. */
 char *hf_str_dup(struct hf_str s);
+
+/* The formatted text; the caller's. Short ones: it aborts when there is no memory (ADR 9). */
+__attribute__((format(printf, 1, 0))) char *hf_str_vprintf(const char *fmt, va_list ap);
 
 static inline struct hf_bytes
 hf_str_bytes(struct hf_str s)

@@ -96,14 +96,11 @@ void
 hf_check_reportf(struct hf_check_run *c, enum hf_check_kind kind, const struct hf_id *id,
 	const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		abort();
 	struct hf_check_finding f = {.kind = kind, .id = *id, .text = text};
 	hf_check_report(c, &f);
 }

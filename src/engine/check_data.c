@@ -48,12 +48,10 @@ struct worker {
 static __attribute__((format(printf, 2, 3))) void
 wrong(struct worker *w, const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
 	if (w->n_wrong++ > 0)
 		hf_buf_add_char(&w->texts, ' ');

@@ -90,7 +90,6 @@ static __attribute__((format(printf, 5, 6))) void
 report(struct walk *w, enum hf_check_kind kind, const struct place *p, struct hf_str name,
 	const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	hf_autofree char *line = NULL;
 	struct hf_str folder = {p->name, p->name_len};
 	bool is_folder = name.len == 0 && p->parent != NULL;
@@ -99,9 +98,9 @@ report(struct walk *w, enum hf_check_kind kind, const struct place *p, struct hf
 	va_list ap;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0 || asprintf(&line, "tree %s: %s", hf_id_hex(&p->tree).s, text) < 0)
+	if (asprintf(&line, "tree %s: %s", hf_id_hex(&p->tree).s, text) < 0)
 		abort();
 	struct hf_check_finding f = {
 		.kind = kind,

@@ -18,12 +18,10 @@ prune_phase(struct prune *p, enum hf_prune_phase phase, uint64_t total)
 void
 prune_say(struct prune *p, bool is_error, const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
 	p->events->say(p->events->arg, is_error, text);
 }

@@ -71,12 +71,10 @@ phase(struct repair *r, enum hf_repair_phase phase, uint64_t total)
 static __attribute__((format(printf, 3, 4))) void
 say(struct repair *r, bool is_detail, const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
 	r->events->say(r->events->arg, is_detail, text);
 }

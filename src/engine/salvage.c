@@ -54,12 +54,10 @@ phase(struct salvage *s, enum hf_salvage_phase phase, size_t total)
 static __attribute__((format(printf, 2, 3))) void
 say(struct salvage *s, const char *fmt, ...)
 {
-	hf_autofree char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	hf_autofree char *text = hf_str_vprintf(fmt, ap);
 	va_end(ap);
 	s->events->say(s->events->arg, text);
 }
