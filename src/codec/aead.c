@@ -111,12 +111,30 @@ mac_begin(struct hf_aead *a, const uint8_t *iv)
 	explicit_bzero(key, sizeof key);
 }
 
+/*
+ * libcrypto's Poly1305 (3.0 at least) returns with the upper halves of the vector registers in use.
+ * Until something clears them, each SSE instruction has to preserve them, and so waits for whoever
+ * used its register before. Measured: SHA-256 of two lanes at 1.6 GB/s instead of 2.8, of one at 1.6
+ * instead of 1.95.
+ */
+#if defined(__x86_64__)
+__attribute__((target("avx"))) static void
+clear_upper_halves(void)
+{
+	__builtin_ia32_vzeroupper();
+}
+#endif
+
 static void
 mac_end(struct hf_aead *a, uint8_t *mac)
 {
 	size_t n;
 
 	must(EVP_MAC_final(a->poly, mac, &n, MAC_LEN));
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx"))
+		clear_upper_halves();
+#endif
 }
 
 /* Encrypts or decrypts, which is the same; with `mac`, the output goes to the MAC as well. */

@@ -198,3 +198,37 @@ TEST(key_validity)
 	hf_key_clear(&k);
 	CHECK(!hf_key_is_valid(&k));
 }
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The parts of the registers that are in use, as the processor tells; 0: it does not. */
+static unsigned
+in_use(void)
+{
+	unsigned a, b, c, d, low, high;
+
+	if (!__builtin_cpu_supports("avx") || !__get_cpuid_count(0xd, 1, &a, &b, &c, &d) ||
+		(a & 4) == 0)
+		return 0;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+	return low;
+}
+
+/* What SSE instructions would have to preserve makes them slow. */
+TEST(aead_leaves_no_upper_halves)
+{
+	enum { UPPER_HALVES = 4 };
+	hf_autoptr(hf_aead) a = hf_aead_new(&(struct hf_key){{1}, {2}, {3}});
+	uint8_t plain[5000] = {7}, sealed[sizeof plain + HF_SEAL_OVERHEAD];
+
+	for (size_t n = 0; n <= sizeof plain; n += 500) {
+		struct hf_bytes text = {plain, n};
+
+		hf_aead_seal(a, text, sealed);
+		CHECK_EQ(in_use() & UPPER_HALVES, 0);
+		CHECK(hf_aead_open(a, (struct hf_bytes){sealed, n + HF_SEAL_OVERHEAD}, sealed));
+		CHECK_EQ(in_use() & UPPER_HALVES, 0);
+	}
+}
+#endif
