@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "codec/sha256_lanes.h"
 #include "engine/check_run.h"
+#include "repo/opened.h"
 
 enum {
 	PACK_ON_HEAP = 192 << 20, /* larger than any pack that restic makes on purpose */
@@ -22,23 +22,13 @@ struct stage {
 	atomic_size_t next; /* of the chosen packs */
 };
 
-/* A blob in the clear, whose hash is under way. */
-struct opened {
-	struct hf_lane *lane;
-	struct hf_buf plain;
-	struct hf_bytes rest; /* what has not been hashed */
-	struct hf_id id;
-	uint32_t number;
-	bool is_waiting; /* for its hash to be compared */
-};
-
 struct worker {
 	struct hf_check_run *c;
 	struct hf_reader *reader;
 	struct hf_buf file;
 	struct hf_lane *file_lane;
 	uint64_t hashed; /* bytes of the file that have gone into its hash */
-	struct opened opened[2];
+	struct hf_opened opened[2];
 	struct hf_buf texts; /* what is wrong with the pack at hand */
 	unsigned n_wrong;
 	bool is_last_try; /* what is wrong now is damage */
@@ -66,51 +56,34 @@ wrong_blob(struct worker *w, const struct hf_id *id, uint32_t number, const char
 		hf_check_mark_bad(w->c, number);
 }
 
-static struct hf_bytes
-take(struct hf_bytes *from, size_t n)
-{
-	struct hf_bytes part = {from->p, n < from->len ? n : from->len};
-
-	if (part.len > 0)
-		from->p += part.len;
-	from->len -= part.len;
-	return part;
-}
-
 /* Hashes the file up to `end`, and as much of the blob beside it. */
 static void
-hash_file(struct worker *w, uint64_t end, struct opened *beside)
+hash_file(struct worker *w, uint64_t end, struct hf_opened *beside)
 {
-	struct hf_bytes part = {0};
-
 	if (end > w->file.len)
 		end = w->file.len;
-	if (end > w->hashed) {
-		part = (struct hf_bytes){w->file.p + w->hashed, (size_t)(end - w->hashed)};
-		w->hashed = end;
-	}
-	hf_lanes_add(w->file_lane, part, beside->lane, take(&beside->rest, part.len));
+	if (end <= w->hashed)
+		return;
+	hf_opened_beside(beside, w->file_lane,
+		(struct hf_bytes){w->file.p + w->hashed, (size_t)(end - w->hashed)});
+	w->hashed = end;
 }
 
 /* The end of a blob: is it what its name says? */
 static void
-finish(struct worker *w, struct opened *o)
+finish(struct worker *w, struct hf_opened *o)
 {
-	char text[HF_ID_HEX + 30];
-
 	if (!o->is_waiting)
 		return;
-	o->is_waiting = false;
-	struct hf_id got = hf_lane_end(o->lane);
-	if (hf_id_eq(&got, &o->id))
-		return;
-	snprintf(text, sizeof text, "the content's hash is %s", hf_id_hex(&got).s);
-	wrong_blob(w, &o->id, o->number, text);
+	hf_autoptr(hf_err) e = hf_opened_end(o);
+
+	if (e != NULL)
+		wrong_blob(w, &o->id, (uint32_t)o->tag, hf_err_text(e));
 }
 
 /* Opens one blob, of which the file's hash has had all bytes. */
 static void
-open_blob(struct worker *w, struct opened *o, uint32_t number, uint64_t *last_end)
+open_blob(struct worker *w, struct hf_opened *o, uint32_t number, uint64_t *last_end)
 {
 	hf_autoptr(hf_err) e = NULL;
 	struct hf_location at;
@@ -119,24 +92,17 @@ open_blob(struct worker *w, struct opened *o, uint32_t number, uint64_t *last_en
 	if (!hf_index_entry(w->c->ix, number, &blob, &at))
 		abort();
 	uint64_t end = (uint64_t)at.offset + at.length;
-	hf_buf_reset(&o->plain);
 	if (end > w->file.len)
 		e = hf_err(HF_ECORRUPT, "lies beyond the end of the file");
 	else if (at.offset < *last_end)
 		e = hf_err(HF_ECORRUPT, "overlaps the blob before it");
 	else
-		e = hf_reader_unseal(
-			w->reader, w->file.p + at.offset, at.length, at.raw_length, &o->plain);
+		e = hf_opened_begin(o, w->reader, &blob.id, number, w->file.p + at.offset,
+			at.length, at.raw_length);
 	if (end > *last_end)
 		*last_end = end;
-	if (e != NULL) {
+	if (e != NULL)
 		wrong_blob(w, &blob.id, number, hf_err_text(e));
-		return;
-	}
-	o->id = blob.id;
-	o->number = number;
-	o->rest = hf_buf_bytes(&o->plain);
-	o->is_waiting = true;
 }
 
 static uint64_t
@@ -150,37 +116,26 @@ end_of(struct hf_check_run *c, uint32_t number)
 	return (uint64_t)at.offset + at.length;
 }
 
-/* All blobs, and the hash of the whole file. At least one of the two has no rest at any time. */
+/* All blobs, and the hash of the whole file. */
 static void
 check_blobs(struct worker *w, uint32_t pack, struct hf_id *file_id)
 {
 	const uint32_t *numbers = w->c->numbers + w->c->first[pack];
 	size_t n = w->c->first[pack + 1] - w->c->first[pack];
-	struct opened *next = &w->opened[0], *other = &w->opened[1];
+	struct hf_opened *pair = w->opened;
 	uint64_t last_end = 0;
 
 	w->hashed = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (next->rest.len > 0) {
-			struct opened *o = next;
+		struct hf_opened *next = hf_opened_next(pair);
 
-			next = other;
-			other = o;
-		}
 		finish(w, next);
-		hash_file(w, end_of(w->c, numbers[i]), other);
+		hash_file(w, end_of(w->c, numbers[i]), next->other);
 		open_blob(w, next, numbers[i], &last_end);
-		size_t both =
-			next->rest.len < other->rest.len ? next->rest.len : other->rest.len;
-		hf_lanes_add(next->lane, take(&next->rest, both), other->lane,
-			take(&other->rest, both));
 	}
-	struct opened *last = next->rest.len > 0 ? next : other;
-	hash_file(w, w->file.len, last);
-	hf_lanes_add(w->file_lane, (struct hf_bytes){0}, last->lane,
-		take(&last->rest, last->rest.len));
-	finish(w, next);
-	finish(w, other);
+	hash_file(w, w->file.len, hf_opened_next(pair)->other);
+	finish(w, &pair[0]);
+	finish(w, &pair[1]);
 	*file_id = hf_lane_end(w->file_lane);
 }
 
@@ -306,19 +261,16 @@ data_thread(void *arg)
 		.reader = hf_reader_new(s->c->repo, s->c->ix),
 		.file_lane = hf_lane_new(),
 		.file = {.max = MAX_PACK_FILE, .spill = PACK_ON_HEAP},
-		.opened = {{.lane = hf_lane_new(), .plain = HF_BUF_SPOOL(UINT32_MAX)},
-			{.lane = hf_lane_new(), .plain = HF_BUF_SPOOL(UINT32_MAX)}},
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
+
+	hf_opened_init(w.opened);
 	struct hf_err *e = data_loop(&w, s);
 
 	hf_reader_free(w.reader);
 	hf_lane_free(w.file_lane);
 	hf_buf_clear(&w.file);
-	for (size_t i = 0; i < 2; i++) {
-		hf_lane_free(w.opened[i].lane);
-		hf_buf_clear(&w.opened[i].plain);
-	}
+	hf_opened_clear(w.opened);
 	hf_buf_clear(&w.texts);
 	hf_pack_entries_clear(&w.header);
 	return e;

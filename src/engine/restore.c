@@ -267,6 +267,7 @@ workers_clear(struct hf_restore *r)
 		hf_reader_free(r->workers[i].reader);
 		hf_buf_clear(&r->workers[i].raw);
 		hf_buf_clear(&r->workers[i].plain);
+		hf_opened_clear(r->workers[i].opened);
 	}
 	free(r->workers);
 	r->workers = NULL;
@@ -301,6 +302,7 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.reader = hf_reader_new(r->repo, r->ix),
 			.raw = HF_BUF_SPOOL(UINT32_MAX),
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
+		hf_opened_init(r->workers[i].opened);
 		/* A range that is read at once is meant to be in memory. */
 		r->workers[i].raw.spill = 2 * RANGE_FAR_MAX;
 	}

@@ -25,7 +25,7 @@
 #include "base/root.h"
 #include "base/strings.h"
 #include "engine/restore.h"
-#include "repo/reader.h"
+#include "repo/opened.h"
 #include "repo/tree.h"
 
 enum {
@@ -144,7 +144,9 @@ struct rwindow {
 struct rworker {
 	struct hf_restore *r;
 	struct hf_reader *reader;
-	struct hf_buf raw, plain;
+	struct hf_buf raw;          /* a range */
+	struct hf_opened opened[2]; /* blobs of it */
+	struct hf_buf plain;        /* what is compared, or was read again */
 };
 
 /* The name of an owner that was looked up last, and its number. */

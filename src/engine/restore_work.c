@@ -207,59 +207,109 @@ restore_make_ranges(struct hf_restore *r, struct rwindow *window)
 }
 
 /*
- * The plaintext of a blob, from the range when that could be read, else from any copy. The content
- * of w->plain is replaced.
+ * A blob to all the places that want it: those of the first want and of the ones behind it that are
+ * alike. `e`, which is taken: it could not be had.
  */
-static struct hf_err *
-open_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed)
-{
-	struct hf_location at;
-	struct hf_blob blob;
-
-	hf_buf_reset(&w->plain);
-	if (!hf_index_entry(w->r->ix, want->number, &blob, &at))
-		return hf_err(HF_ENOTFOUND, "blob has vanished from the index");
-	if (sealed != NULL) {
-		struct hf_err *e = hf_reader_open(
-			w->reader, &blob, sealed, want->length, want->raw_length, &w->plain);
-
-		if (e == NULL)
-			return NULL;
-		hf_err_free(e);
-		hf_buf_reset(&w->plain);
-	}
-	return hf_reader_blob(w->reader, &blob, &w->plain);
-}
-
-/* One blob to all the places that want it. */
 static void
-write_blob(struct rworker *w, struct rwant *wants, size_t n, uint8_t *sealed)
+write_blob(struct hf_restore *r, const struct rwant *wants, size_t n, struct hf_bytes data,
+	struct hf_err *e)
 {
-	struct hf_restore *r = w->r;
-	struct hf_err *e = NULL;
+	bool is_zero = e == NULL && r->opt.is_sparse && n > 1 && restore_is_zero(data);
 
-	if (!restore_is_stopped(r))
-		e = open_blob(w, &wants[0], sealed);
-	bool is_zero = e == NULL && r->opt.is_sparse && n > 1 &&
-		       restore_is_zero(hf_buf_bytes(&w->plain));
 	for (size_t i = 0; i < n; i++) {
 		struct rfile *f = wants[i].file;
 
 		if (e != NULL)
 			restore_file_fail(r, f, hf_err(hf_err_code(e), "%s", hf_err_text(e)));
 		else if (!restore_is_stopped(r))
-			restore_file_write(
-				r, f, wants[i].off, hf_buf_bytes(&w->plain), is_zero);
+			restore_file_write(r, f, wants[i].off, data, is_zero);
 		restore_file_done(r, f, 1);
 	}
 	hf_err_free(e);
+}
+
+/* How many of the n wants, at least one, want the first one's blob. */
+static size_t
+n_alike(const struct rwant *wants, size_t n)
+{
+	size_t i = 1;
+
+	while (i < n && wants[i].number == wants[0].number)
+		i++;
+	return i;
+}
+
+/* A blob that could not be read with its range, or was not right in it: from any copy there is. */
+static void
+write_from_elsewhere(struct rworker *w, const struct rwant *wants, size_t n)
+{
+	struct hf_buf *plain = &w->plain;
+	struct hf_err *e = NULL;
+	struct hf_location at;
+	struct hf_blob blob;
+
+	hf_buf_reset(plain);
+	if (!hf_index_entry(w->r->ix, wants->number, &blob, &at))
+		e = hf_err(HF_ENOTFOUND, "blob has vanished from the index");
+	else if (!restore_is_stopped(w->r))
+		e = hf_reader_blob(w->reader, &blob, plain);
+	write_blob(w->r, wants, n, hf_buf_bytes(plain), e);
+}
+
+/* The blob's hash is compared, and the blob written. Its wants are the tag-th of the range and on. */
+static void
+finish_blob(struct rworker *w, const struct rwant *wants, size_t n_wants, struct hf_opened *o)
+{
+	if (!o->is_waiting)
+		return;
+	struct hf_err *e = hf_opened_end(o);
+	size_t n = n_alike(wants + o->tag, n_wants - o->tag);
+
+	if (e == NULL)
+		write_blob(w->r, wants + o->tag, n, hf_buf_bytes(&o->plain), NULL);
+	else
+		write_from_elsewhere(w, wants + o->tag, n);
+	hf_err_free(e);
+}
+
+/* False: it is not right. */
+static bool
+start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t tag,
+	struct hf_opened *o)
+{
+	struct hf_location at;
+	struct hf_blob blob;
+
+	if (!hf_index_entry(w->r->ix, want->number, &blob, &at))
+		return false;
+	struct hf_err *e = hf_opened_begin(
+		o, w->reader, &blob.id, tag, sealed, want->length, want->raw_length);
+
+	hf_err_free(e);
+	return e == NULL;
+}
+
+/* The blobs of a range, of which `raw` is what was read, or NULL. Two are hashed side by side. */
+static void
+write_blobs(struct rworker *w, const struct rwant *wants, const struct rrange *g, uint8_t *raw)
+{
+	for (size_t i = 0, n; i < g->n; i += n) {
+		struct hf_opened *o = hf_opened_next(w->opened);
+
+		n = n_alike(wants + i, g->n - i);
+		finish_blob(w, wants, g->n, o);
+		if (raw == NULL || restore_is_stopped(w->r) ||
+			!start_blob(w, &wants[i], raw + (wants[i].offset - g->offset), i, o))
+			write_from_elsewhere(w, wants + i, n);
+	}
+	finish_blob(w, wants, g->n, &w->opened[0]);
+	finish_blob(w, wants, g->n, &w->opened[1]);
 }
 
 static void
 write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 {
 	struct hf_name name = {.kind = HF_PACK};
-	struct rwant *wants = window->wants + g->first;
 	uint8_t *raw = NULL;
 
 	hf_buf_reset(&w->raw);
@@ -272,12 +322,7 @@ write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 			raw = w->raw.p;
 		hf_err_free(e);
 	}
-	for (size_t i = 0, n; i < g->n; i += n) {
-		for (n = 1; i + n < g->n && wants[i + n].number == wants[i].number; n++)
-			;
-		write_blob(w, wants + i, n,
-			raw != NULL ? raw + (wants[i].offset - g->offset) : NULL);
-	}
+	write_blobs(w, window->wants + g->first, g, raw);
 }
 
 void

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "handmade.h"
+#include "repo/opened.h"
 
 /* A repository in memory with an index and a reader; the last two come later. */
 struct fixture {
@@ -373,4 +374,78 @@ TEST(reader_reads_the_repository_of_the_format_description)
 	REQUIRE_EQ(f.out.len, 6 + strlen(tree_text));
 	CHECK_MEM(f.out.p, "hello\n", 6);
 	CHECK_MEM(f.out.p + 6, tree_text, strlen(tree_text));
+}
+
+/* A blob as it is stored, and what it must be called. */
+struct stored {
+	uint8_t sealed[3000 + 32];
+	uint32_t length;
+	struct hf_id id;
+	bool is_wrong;
+};
+
+static void
+end_and_check(struct hf_opened *o, const struct stored *blobs, size_t *n_ended)
+{
+	const struct stored *b = &blobs[o->tag];
+
+	if (!o->is_waiting)
+		return;
+	++*n_ended;
+	if (b->is_wrong)
+		CHECK_ERR_TEXT(hf_opened_end(o), HF_ECORRUPT, "hash");
+	else
+		CHECK_OK(hf_opened_end(o));
+	CHECK_EQ(o->plain.len, b->length - 32);
+	CHECK(!o->is_waiting);
+}
+
+/* Blobs of all sizes, some under a wrong name, some that cannot be opened, in pairs; beside them a lane. */
+TEST(reader_opens_two_at_a_time)
+{
+	enum { N = 300 };
+	hf_auto(fixture) f = {0};
+	hf_autofree struct stored *blobs = calloc(N, sizeof *blobs);
+	struct hf_opened pair[2];
+	hf_autoptr(hf_lane) lane = hf_lane_new();
+	hf_auto(hf_buf) beside = HF_BUF_MAX(N * 100);
+	uint8_t plain[3000];
+	unsigned seed = 5;
+	size_t n_ended = 0, n_beside = 0;
+
+	fixture_init(&f, 2);
+	hf_opened_init(pair);
+	for (size_t i = 0; i < N; i++) {
+		struct stored *b = &blobs[i];
+		struct hf_bytes text = {plain, (size_t)rand_r(&seed) % sizeof plain};
+
+		for (size_t k = 0; k < text.len; k++)
+			plain[k] = (uint8_t)rand_r(&seed);
+		b->length = (uint32_t)text.len + 32;
+		b->id = hf_sha256(text);
+		b->is_wrong = i % 7 == 3;
+		b->id.b[5] ^= b->is_wrong;
+		hf_aead_seal(hf_reader_aead(f.r), text, b->sealed);
+		b->sealed[20] ^= i % 11 == 4; /* which the MAC tells */
+
+		struct hf_opened *o = hf_opened_next(pair);
+
+		end_and_check(o, blobs, &n_ended);
+		hf_buf_add(&beside, plain, (size_t)rand_r(&seed) % 100);
+		hf_opened_beside(o == pair ? pair + 1 : pair, lane,
+			(struct hf_bytes){beside.p + n_beside, beside.len - n_beside});
+		n_beside = beside.len;
+		struct hf_err *e = hf_opened_begin(o, f.r, &b->id, i, b->sealed, b->length, 0);
+		if (i % 11 == 4)
+			CHECK_ERR_TEXT(e, HF_ECORRUPT, "verification");
+		else
+			CHECK_OK(e);
+		CHECK_EQ(o->is_waiting, i % 11 != 4);
+	}
+	end_and_check(&pair[0], blobs, &n_ended);
+	end_and_check(&pair[1], blobs, &n_ended);
+	CHECK_EQ(n_ended, N - (N + 6) / 11);
+	struct hf_id got = hf_lane_end(lane), want = hf_sha256(hf_buf_bytes(&beside));
+	CHECK(hf_id_eq(&got, &want));
+	hf_opened_clear(pair);
 }
