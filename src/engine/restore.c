@@ -304,7 +304,7 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		hf_opened_init(r->workers[i].opened);
 		/* A range that is read at once is meant to be in memory. */
-		r->workers[i].raw.spill = 2 * RANGE_FAR_MAX;
+		r->workers[i].raw.spill = 3 * RANGE_MAX;
 	}
 	struct hf_err *e = start_threads(r, g);
 
