@@ -210,7 +210,7 @@ hf_cache_use(struct hf_cli *cli, struct hf_repo *repo, enum hf_cache_use use,
 	struct hf_cache_folder *out)
 {
 	*out = (struct hf_cache_folder){0};
-	if (cli->global.no_cache)
+	if (cli->global.no_cache || use == HF_CACHE_NONE)
 		return;
 	/* What is here already need not be brought here to be read once. */
 	if (use == HF_CACHE_TEMPORARY && hf_store_is_near(hf_repo_store(repo)))

@@ -17,6 +17,7 @@ struct hf_err *hf_cache_dir(const struct hf_cli *cli, char **out) HF_MUST;
 enum hf_cache_use {
 	HF_CACHE_SHARED,    /* the one of the user */
 	HF_CACHE_TEMPORARY, /* an empty one, or none where it would save nothing */
+	HF_CACHE_NONE,      /* for who must know what the store itself has */
 };
 
 /* The folder of a cache that is in use; `path` is absolute, NULL: there is none. */

@@ -109,7 +109,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	HF_TRY(hf_session_open(cli, HF_SESSION_EXCLUSIVE, false, &r.session));
 	HF_TRY(hf_session_snapshots(&r.session, &all, &none, &r.list));
 	hf_say(cli->out, HF_SAY_NORMAL, "ensuring index is complete");
-	HF_TRY(hf_repair_index_session(&r.session, false));
+	HF_TRY(hf_repair_index_session(&r.session, &(struct hf_repair_index_options){0}));
 	HF_TRY(find_roots(&r));
 	if (r.n_roots > 0)
 		return save(&r);

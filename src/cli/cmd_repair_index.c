@@ -5,14 +5,14 @@
 #include "cli/repair.h"
 #include "engine/repair_index.h"
 
-struct repair_index_options {
-	bool reads_all;
-};
-
+#define T struct hf_repair_index_options
 static const struct hf_opt options[] = {
-	{"read-all-packs", 0, HF_OPT_FLAG(struct repair_index_options, reads_all),
+	{"dry-run", 'n', .is_ours = true, HF_OPT_FLAG(T, is_dry_run),
+		.help = "write nothing, only show what is wrong with the index"},
+	{"read-all-packs", 0, HF_OPT_FLAG(T, reads_all),
 		.help = "read the headers of all packs, and do not use the old index"},
 };
+#undef T
 
 struct repair {
 	struct hf_cli *cli;
@@ -39,6 +39,8 @@ begin(struct hf_out *out, enum hf_repair_phase phase)
 	case HF_REPAIR_INDEX:
 		hf_say(out, HF_SAY_NORMAL, "rebuilding index");
 		return "indexes processed";
+	case HF_REPAIR_CHECK: /* restic has no such phase, and says nothing */
+		return NULL;
 	case HF_REPAIR_DELETE:
 		return "old indexes deleted";
 	case HF_REPAIR_DONE: /* what is said then is the command's */
@@ -84,12 +86,12 @@ removed(void *arg, enum hf_kind kind, const struct hf_id *id, const struct hf_er
 }
 
 struct hf_err *
-hf_repair_index_session(struct hf_session *s, bool reads_all)
+hf_repair_index_session(struct hf_session *s, const struct hf_repair_index_options *how)
 {
 	struct repair r = {.cli = s->cli};
 	struct hf_repair_events events = {&r, phase, say, removed};
-	struct hf_err *e = hf_repair_index(
-		s->repo, s->lease, reads_all, &events, &r.progress, &s->cli->stop);
+	struct hf_err *e =
+		hf_repair_index(s->repo, s->lease, how, &events, &r.progress, &s->cli->stop);
 
 	hf_bar_stop(&r.bar);
 	return e;
@@ -98,7 +100,7 @@ hf_repair_index_session(struct hf_session *s, bool reads_all)
 static struct hf_err *
 run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
-	const struct repair_index_options *o = opts;
+	const struct hf_repair_index_options *o = opts;
 	hf_auto(hf_session) session = {0};
 
 	if (args->len > 0)
@@ -106,9 +108,12 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 					 "options - please see "
 					 "`holdfast help repair index` for usage and flags");
 	hf_out_speak(cli->out);
-	HF_TRY(hf_session_open(cli, HF_SESSION_EXCLUSIVE, false, &session));
-	HF_TRY(hf_repair_index_session(&session, o->reads_all));
-	hf_say(cli->out, HF_SAY_NORMAL, "done");
+	HF_TRY(hf_session_open_with(cli,
+		o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_EXCLUSIVE, false,
+		HF_CACHE_NONE, &session));
+	HF_TRY(hf_repair_index_session(&session, o));
+	hf_say(cli->out, HF_SAY_NORMAL, "%s",
+		o->is_dry_run ? "done: nothing was changed" : "done");
 	return NULL;
 }
 
@@ -130,7 +135,7 @@ const struct hf_command hf_cmd_repair_index = {
 	.usage = "[flags]",
 	.summary = "Build a new index",
 	.text = TEXT,
-	HF_COMMAND_OPTS(options, struct repair_index_options),
+	HF_COMMAND_OPTS(options, struct hf_repair_index_options),
 	.run = run,
 };
 
@@ -140,6 +145,6 @@ const struct hf_command hf_cmd_rebuild_index = {
 	.summary = "Build a new index",
 	.text = TEXT,
 	.is_hidden = true,
-	HF_COMMAND_OPTS(options, struct repair_index_options),
+	HF_COMMAND_OPTS(options, struct hf_repair_index_options),
 	.run = run_old_name,
 };

@@ -11,6 +11,15 @@
 #include "cli/session.h"
 #include "engine/salvage.h"
 
+struct repair_packs_options {
+	bool is_dry_run;
+};
+
+static const struct hf_opt options[] = {
+	{"dry-run", 'n', .is_ours = true, HF_OPT_FLAG(struct repair_packs_options, is_dry_run),
+		.help = "write nothing, only show what could be saved"},
+};
+
 struct repair {
 	struct hf_cli *cli;
 	struct hf_session session;
@@ -142,17 +151,22 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	__attribute__((cleanup(repair_clear))) struct repair r = {.cli = cli};
 	const struct hf_salvage_events events = {&r, phase, say, removed};
+	const struct repair_packs_options *o = opts;
 
-	(void)opts;
 	HF_TRY(parse_ids(&r, args));
 	hf_out_speak(cli->out);
-	HF_TRY(hf_session_open(cli, HF_SESSION_EXCLUSIVE, false, &r.session));
+	HF_TRY(hf_session_open_with(cli,
+		o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_EXCLUSIVE, false,
+		HF_CACHE_NONE, &r.session));
 	HF_TRY(hf_session_load_index(&r.session));
-	HF_TRY(keep_copies(&r));
+	if (!o->is_dry_run)
+		HF_TRY(keep_copies(&r));
 	struct hf_err *e = hf_salvage(r.session.repo, r.session.index, r.session.lease, r.ids,
-		r.n, &events, &r.progress, &cli->stop);
+		r.n, o->is_dry_run, &events, &r.progress, &cli->stop);
 	hf_bar_stop(&r.bar);
 	HF_TRY(e);
+	if (o->is_dry_run)
+		return NULL;
 	hf_say_err(cli->out,
 		"\nUse `%s repair snapshots --forget` to remove the corrupted data blobs from "
 		"all snapshots",
@@ -168,5 +182,6 @@ const struct hf_command hf_cmd_repair_packs = {
 		"ones out of the index and deletes them. A copy of each, as damaged as it is,\n"
 		"is kept in the present folder. Which packs are damaged says\n"
 		"`check --read-data`.",
+	HF_COMMAND_OPTS(options, struct repair_packs_options),
 	.run = run,
 };

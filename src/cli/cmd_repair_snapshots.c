@@ -151,6 +151,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		.session = &r.session,
 		.is_dry_run = o->is_dry_run,
 		.forgets = o->forgets,
+		.proves = true,
 		.tag = "repaired",
 	};
 

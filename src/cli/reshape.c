@@ -99,6 +99,19 @@ change(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
 	}
 }
 
+static struct hf_err *
+save(struct hf_reshape *r, struct hf_snapshot *s)
+{
+	struct hf_session *of = r->session;
+	size_t first = r->first_fresh;
+
+	r->first_fresh = hf_index_packs(of->index);
+	if (r->forgets && r->proves)
+		return hf_resnap_proven(
+			of->repo, of->lease, of->index, s, first, &r->cli->stop);
+	return hf_resnap(of->repo, of->lease, of->index, s, r->forgets);
+}
+
 struct hf_err *
 hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree,
 	const struct hf_retree_sum *sum)
@@ -116,8 +129,7 @@ hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const struct hf_id *tree
 		return NULL;
 	}
 	change(r, s, tree, sum);
-	HF_TRY(hf_resnap(
-		r->session->repo, r->session->lease, r->session->index, s, r->forgets));
+	HF_TRY(save(r, s));
 	hf_say(r->cli->out, HF_SAY_NORMAL, "saved new snapshot %.8s", hf_id_hex(&s->id).s);
 	if (r->forgets)
 		hf_say(r->cli->out, HF_SAY_NORMAL, "removed old snapshot %.8s",
@@ -163,6 +175,7 @@ hf_reshape_all(struct hf_reshape *r, const struct hf_retree_rules *rules,
 		.is_dry_run = r->is_dry_run,
 	};
 
+	r->first_fresh = hf_index_packs(r->session->index);
 	r->retree = hf_retree_new(&how, rules);
 	struct hf_err *e = each(r, list, one, arg);
 	hf_retree_free(hf_steal(r->retree));

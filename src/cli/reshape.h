@@ -16,6 +16,8 @@ struct hf_reshape {
 	bool is_dry_run;
 	bool forgets;            /* the old snapshot goes; else the new one gets `tag` */
 	bool keeps_when_nothing; /* a snapshot of which nothing is left stays as it is; else it goes */
+	bool proves;             /* with `forgets`: only after a check of the new one */
+	size_t first_fresh; /* number of the first pack that is written for the next snapshot */
 	const char *tag;
 	const char *new_host;           /* or NULL */
 	const struct hf_time *new_time; /* or NULL */

@@ -268,38 +268,53 @@ count_threads(struct hf_repo *repo, unsigned wanted)
 	return wanted < MAX_THREADS ? wanted : MAX_THREADS;
 }
 
+void
+hf_check_run_init(struct hf_check_run *c, struct hf_repo *repo, struct hf_index *ix,
+	unsigned threads, struct hf_stop *stop)
+{
+	*c = (struct hf_check_run){
+		.repo = repo,
+		.ix = ix,
+		.stop = stop,
+		.n_threads = count_threads(repo, threads),
+	};
+	pthread_mutex_init(&c->report_lock, NULL);
+}
+
+void
+hf_check_run_clear(struct hf_check_run *c)
+{
+	pthread_mutex_destroy(&c->report_lock);
+	hf_bits_clear(&c->bad);
+	hf_bits_clear(&c->used);
+	free(c->roots);
+	free(c->first);
+	free(c->numbers);
+	free(c->file_sizes);
+	free(c->chosen);
+	hf_check_result_clear(&c->result);
+}
+
 struct hf_err *
 hf_check(struct hf_repo *repo, const struct hf_check_options *options,
 	const struct hf_check_events *events, struct hf_check_progress *progress,
 	struct hf_stop *stop, struct hf_check_result *out)
 {
+	hf_autoptr(hf_index) ix = hf_index_new();
 	struct hf_check_progress unseen = {0};
-	struct hf_check_run c = {
-		.repo = repo,
-		.options = options,
-		.events = events,
-		.progress = progress != NULL ? progress : &unseen,
-		.stop = stop,
-		.ix = hf_index_new(),
-		.n_threads = count_threads(repo, options->threads),
-	};
+	struct hf_check_run c;
 
-	pthread_mutex_init(&c.report_lock, NULL);
+	hf_check_run_init(&c, repo, ix, options->threads, stop);
+	c.options = options;
+	c.events = events;
+	c.progress = progress != NULL ? progress : &unseen;
 	struct hf_err *e = run(&c);
-	pthread_mutex_destroy(&c.report_lock);
-	hf_bits_clear(&c.bad);
-	hf_bits_clear(&c.used);
-	free(c.roots);
-	free(c.first);
-	free(c.numbers);
-	free(c.file_sizes);
-	free(c.chosen);
-	hf_index_free(c.ix);
-	tidy_ids(&c.result.broken_packs);
-	tidy_ids(&c.result.broken_snapshots);
-	if (e == NULL)
+	if (e == NULL) {
+		tidy_ids(&c.result.broken_packs);
+		tidy_ids(&c.result.broken_snapshots);
 		*out = c.result;
-	else
-		hf_check_result_clear(&c.result);
+		c.result = (struct hf_check_result){0};
+	}
+	hf_check_run_clear(&c);
 	return e;
 }

@@ -134,4 +134,28 @@ struct hf_err *hf_check(struct hf_repo *repo, const struct hf_check_options *opt
 	const struct hf_check_events *events, struct hf_check_progress *progress,
 	struct hf_stop *stop, struct hf_check_result *out) HF_MUST;
 
+/*
+ * Parts of it, for a repair that looks at what it has made before it deletes what that replaces.
+ * HF_ECORRUPT: damage was found; the text begins with the first of it.
+ *
+ * The index as it will be without the index files `gone`, which are sorted: it is read into `ix`, which
+ * is empty, and compared with the packs that there are; the packs `fresh`, which have just been written,
+ * are read whole. What no repair of the index mends is passed over: gaps between blobs, and packs that
+ * are listed in two ways; with `may_lack`, packs that are not there or have another size, too.
+ */
+struct hf_check_made {
+	const struct hf_id *gone, *fresh;
+	size_t n_gone, n_fresh;
+	bool may_lack;
+};
+struct hf_err *hf_check_index_made(struct hf_repo *repo, const struct hf_check_made *made,
+	struct hf_index *ix, struct hf_stop *stop) HF_MUST;
+
+/*
+ * A snapshot with all its trees. `ix` is the index that it was made with; its packs from number
+ * `first_fresh` on have just been written and are read whole.
+ */
+struct hf_err *hf_check_snapshot(struct hf_repo *repo, struct hf_index *ix,
+	const struct hf_snapshot *s, size_t first_fresh, struct hf_stop *stop) HF_MUST;
+
 #endif

@@ -6,8 +6,8 @@
  * Counts the blobs of each pack and puts their numbers side by side. While that is under way
  * first[p] is where the next blob of pack p - 1 goes; in the end it is where those of p begin.
  */
-static struct hf_err *
-group_by_pack(struct hf_check_run *c)
+struct hf_err *
+hf_check_group(struct hf_check_run *c)
 {
 	size_t n_packs = hf_index_packs(c->ix), n = hf_index_len(c->ix);
 	struct hf_location at;
@@ -48,21 +48,16 @@ cmp_spans(const void *a, const void *b)
 				      : (x->length > y->length) - (x->length < y->length);
 }
 
-/*
- * Sorts the blobs of one pack by their place, and looks whether each begins where the one before
- * it ends. What lies beyond the end of the file is lost.
- */
-static void
-check_layout(
-	struct hf_check_run *c, uint32_t pack, const struct hf_id *id, struct hf_buf *scratch)
+/* The blobs of one pack in the order of their places: here as spans, and in c->numbers. */
+static struct hf_err *
+sort_blobs(struct hf_check_run *c, uint32_t pack, struct hf_buf *spans)
 {
 	uint32_t *numbers = c->numbers + c->first[pack];
 	size_t n = c->first[pack + 1] - c->first[pack];
-	struct span *spans;
-	bool is_sorted = true, is_contiguous = true;
+	bool is_sorted = true;
 	uint64_t end = 0;
 
-	hf_buf_reset(scratch);
+	hf_buf_reset(spans);
 	for (size_t i = 0; i < n; i++) {
 		struct hf_location at;
 		struct hf_blob blob;
@@ -70,26 +65,52 @@ check_layout(
 		if (!hf_index_entry(c->ix, numbers[i], &blob, &at))
 			abort();
 		struct span s = {at.offset, at.length, numbers[i]};
-		hf_buf_add(scratch, &s, sizeof s);
+		hf_buf_add(spans, &s, sizeof s);
 		if (at.offset < end)
 			is_sorted = false;
 		end = (uint64_t)at.offset + at.length;
 	}
-	spans = (struct span *)(void *)scratch->p;
+	HF_TRY(hf_buf_ok(spans));
+	struct span *v = (struct span *)(void *)spans->p;
 	if (!is_sorted)
-		qsort(spans, n, sizeof *spans, cmp_spans);
-	end = 0;
-	for (size_t i = 0; i < n; i++) {
-		numbers[i] = spans[i].number;
-		is_contiguous &= spans[i].offset == end;
-		end = (uint64_t)spans[i].offset + spans[i].length;
+		qsort(v, n, sizeof *v, cmp_spans);
+	for (size_t i = 0; i < n; i++)
+		numbers[i] = v[i].number;
+	return NULL;
+}
+
+struct hf_err *
+hf_check_sort(struct hf_check_run *c, uint32_t pack)
+{
+	hf_auto(hf_buf) spans = HF_BUF_SPOOL(SIZE_MAX / 2);
+
+	return sort_blobs(c, pack, &spans);
+}
+
+/*
+ * Whether each blob begins where the one before it ends. What lies beyond the end of the file is
+ * lost.
+ */
+static struct hf_err *
+check_layout(
+	struct hf_check_run *c, uint32_t pack, const struct hf_id *id, struct hf_buf *spans)
+{
+	bool is_contiguous = true;
+	uint64_t end = 0;
+
+	HF_TRY(sort_blobs(c, pack, spans));
+	const struct span *v = (const struct span *)(const void *)spans->p;
+	for (size_t i = 0; i < spans->len / sizeof *v; i++) {
+		is_contiguous &= v[i].offset == end;
+		end = (uint64_t)v[i].offset + v[i].length;
 		if (c->file_sizes[pack] == HF_CHECK_NO_FILE || end > c->file_sizes[pack])
-			hf_check_mark_bad(c, numbers[i]);
+			hf_check_mark_bad(c, v[i].number);
 	}
 	if (!is_contiguous)
 		hf_check_reportf(c, HF_CHECK_INDEX_LAYOUT, id,
 			"pack %s: index for pack contains gaps / overlapping blobs",
 			hf_id_hex(id).s);
+	return NULL;
 }
 
 static void
@@ -152,7 +173,7 @@ hf_check_packs(struct hf_check_run *c)
 	size_t n_packs = hf_index_packs(c->ix);
 	struct hf_index_pack_info info;
 
-	HF_TRY(group_by_pack(c));
+	HF_TRY(hf_check_group(c));
 	HF_TRY(match_files(c));
 	for (uint32_t p = 0; p < n_packs; p++) {
 		HF_TRY(hf_check_go_on(c));
@@ -160,8 +181,7 @@ hf_check_packs(struct hf_check_run *c)
 			abort();
 		check_listing(c, &info);
 		check_file(c, &info, c->file_sizes[p]);
-		check_layout(c, p, &info.pack, &scratch);
-		HF_TRY(hf_buf_ok(&scratch));
+		HF_TRY(check_layout(c, p, &info.pack, &scratch));
 	}
 	return NULL;
 }

@@ -63,7 +63,14 @@ struct hf_err *hf_check_threads(struct hf_check_run *c, const char *name,
 
 void hf_check_mark_bad(struct hf_check_run *c, uint32_t number);
 
-/* The stages, in this order. */
+/* What can be set afterwards: options, events, progress. */
+void hf_check_run_init(struct hf_check_run *c, struct hf_repo *repo, struct hf_index *ix,
+	unsigned threads, struct hf_stop *stop);
+void hf_check_run_clear(struct hf_check_run *c); /* but not the index */
+
+/* The stages, in this order; the first two are parts of the third. */
+struct hf_err *hf_check_group(struct hf_check_run *c) HF_MUST; /* fills first, numbers */
+struct hf_err *hf_check_sort(struct hf_check_run *c, uint32_t pack) HF_MUST; /* its numbers */
 struct hf_err *hf_check_packs(struct hf_check_run *c) HF_MUST;
 struct hf_err *hf_check_trees(struct hf_check_run *c) HF_MUST;
 void hf_check_choose(struct hf_check_run *c); /* which packs are read */

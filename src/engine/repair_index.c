@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/group.h"
+#include "engine/check.h"
 #include "repo/index_rewrite.h"
 #include "repo/remove.h"
 
@@ -264,6 +265,39 @@ write_index(struct repair *r)
 	return NULL;
 }
 
+/* Whether the new index has a pack as the old one, which was right about it. */
+static bool
+has_as_before(struct repair *r, struct hf_index *new, size_t pack)
+{
+	struct hf_index_pack_info before, now;
+	uint32_t number;
+
+	return hf_index_pack_info(r->ix, pack, &before) &&
+	       hf_index_find_pack(new, &before.pack, &number) &&
+	       hf_index_pack_info(new, number, &now) && now.size == before.size &&
+	       now.n_blobs == before.n_blobs;
+}
+
+/* The index as it will be, read from the store, before anything is deleted. */
+static struct hf_err *
+prove(struct repair *r)
+{
+	hf_autoptr(hf_index) new = hf_index_new();
+	size_t n = hf_index_packs(r->ix);
+	struct hf_id id;
+
+	phase(r, HF_REPAIR_CHECK, 0);
+	hf_id_sort(r->bad.ids, r->bad.n);
+	const struct hf_check_made made = {.gone = r->bad.ids, .n_gone = r->bad.n};
+	HF_TRY(hf_check_index_made(r->repo, &made, new, r->stop));
+	for (size_t i = 0; i < n; i++)
+		if (hf_bits_has(&r->good, i) && !has_as_before(r, new, i) &&
+			hf_index_pack(r->ix, i, &id))
+			return hf_err(HF_ECORRUPT, "pack %s is not in it as it was",
+				hf_id_hex(&id).s);
+	return NULL;
+}
+
 static struct hf_err *
 delete_old(struct repair *r)
 {
@@ -275,21 +309,26 @@ delete_old(struct repair *r)
 }
 
 static struct hf_err *
-run(struct repair *r, bool reads_all)
+run(struct repair *r, const struct hf_repair_index_options *o)
 {
-	HF_TRY(load(r, reads_all));
+	HF_TRY(load(r, o->reads_all));
 	HF_TRY(compare(r));
+	if (o->is_dry_run)
+		return NULL;
 	HF_TRY(read_unread(r));
 	HF_TRY(write_index(r));
+	if (r->bad.n > 0)
+		HF_TRY(hf_err_in(prove(r), "the new index does not pass the check, so that no "
+					   "old one was deleted"));
 	HF_TRY(delete_old(r));
 	phase(r, HF_REPAIR_DONE, 0);
 	return NULL;
 }
 
 struct hf_err *
-hf_repair_index(struct hf_repo *repo, struct hf_lease *lease, bool reads_all,
-	const struct hf_repair_events *events, struct hf_repair_progress *progress,
-	struct hf_stop *stop)
+hf_repair_index(struct hf_repo *repo, struct hf_lease *lease,
+	const struct hf_repair_index_options *options, const struct hf_repair_events *events,
+	struct hf_repair_progress *progress, struct hf_stop *stop)
 {
 	struct repair r = {
 		.repo = repo,
@@ -302,7 +341,7 @@ hf_repair_index(struct hf_repo *repo, struct hf_lease *lease, bool reads_all,
 	};
 
 	pthread_mutex_init(&r.lock, NULL);
-	struct hf_err *e = run(&r, reads_all);
+	struct hf_err *e = run(&r, options);
 	pthread_mutex_destroy(&r.lock);
 	hf_index_free(r.ix);
 	hf_index_writer_free(r.writer);

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "engine/check.h"
+
 enum { VALIDATE_TRIES = 5 }; /* of a store that does not answer */
 
 /* Nothing that the snapshot stands on has left the index. */
@@ -36,6 +38,12 @@ hf_validate(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
 	return hf_err_in(e, "validating the snapshot");
 }
 
+static struct hf_err *
+delete_old(struct hf_repo *repo, const struct hf_name *old)
+{
+	return hf_err_ignore(hf_store_del(hf_repo_store(repo), old), HF_ENOTFOUND);
+}
+
 struct hf_err *
 hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, bool deletes_old)
@@ -44,7 +52,19 @@ hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 
 	HF_TRY(hf_snapshot_save(repo, s));
 	HF_TRY(hf_validate(repo, lease, ix));
-	if (!deletes_old)
-		return NULL;
-	return hf_err_ignore(hf_store_del(hf_repo_store(repo), &old), HF_ENOTFOUND);
+	return deletes_old ? delete_old(repo, &old) : NULL;
+}
+
+struct hf_err *
+hf_resnap_proven(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
+	struct hf_snapshot *s, size_t first_fresh, struct hf_stop *stop)
+{
+	struct hf_name old = {HF_SNAPSHOT, s->id};
+
+	HF_TRY(hf_snapshot_save(repo, s));
+	HF_TRY(hf_err_in(hf_check_snapshot(repo, ix, s, first_fresh, stop),
+		"the new snapshot %.8s does not pass the check, so that the old one stays",
+		hf_id_hex(&s->id).s));
+	HF_TRY(hf_validate(repo, lease, ix));
+	return delete_old(repo, &old);
 }

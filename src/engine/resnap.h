@@ -24,6 +24,15 @@ struct hf_err *hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf
 	struct hf_snapshot *s, bool deletes_old) HF_MUST;
 
 /*
+ * The same for a repair: the old one goes only after the new one, with all its trees, has been read
+ * back from the store and passes the check (check.h). Packs of `ix` from number `first_fresh` on were
+ * written for it.
+ */
+struct hf_err *hf_resnap_proven(struct hf_repo *repo, struct hf_lease *lease,
+	struct hf_index *ix, struct hf_snapshot *s, size_t first_fresh,
+	struct hf_stop *stop) HF_MUST;
+
+/*
  * The validation alone (docs/locking-design.md, D4), for who has saved something that stands on
  * index files; for them it waits where listings lag. A store that does not answer is asked again. `lease` and `ix` may be NULL.
  */

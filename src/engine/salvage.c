@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "codec/sha256.h"
+#include "engine/check.h"
 #include "repo/index_rewrite.h"
 #include "repo/reader.h"
 #include "repo/remove.h"
@@ -19,10 +20,13 @@ struct salvage {
 	struct hf_lease *lease;
 	const struct hf_id *ids;
 	size_t n;
+	bool is_dry_run;
 	const struct hf_salvage_events *events;
 	struct hf_salvage_progress *progress;
 	struct hf_stop *stop;
 	struct hf_pack_entries *listed; /* by the index, of each of the packs */
+	struct hf_pack_entries saved;
+	size_t first_fresh; /* number of the first pack of ours */
 	struct hf_reader *reader;
 	struct hf_saver *saver;
 	struct hf_sealer *sealer;
@@ -35,6 +39,7 @@ salvage_clear(struct salvage *s)
 	for (size_t i = 0; i < s->n && s->listed != NULL; i++)
 		hf_pack_entries_clear(&s->listed[i]);
 	free(s->listed);
+	hf_pack_entries_clear(&s->saved);
 	hf_reader_free(s->reader);
 	hf_sealer_free(s->sealer);
 	hf_saver_free(s->saver);
@@ -185,6 +190,9 @@ save_blob(struct salvage *s, const struct hf_pack_entry *e)
 		hf_err_free(bad);
 		return NULL;
 	}
+	hf_pack_entries_add(&s->saved, e);
+	if (s->is_dry_run)
+		return NULL;
 	return hf_sealer_move(
 		s->sealer, e, (struct hf_bytes){s->file.p + e->offset, e->length});
 }
@@ -195,6 +203,7 @@ save_pack(struct salvage *s, size_t i)
 	hf_auto(hf_pack_entries) header = {0};
 	struct hf_pack_entries *listed = &s->listed[i];
 	struct hf_hex id = hf_id_hex(&s->ids[i]);
+	size_t before = s->saved.len;
 
 	hf_buf_reset(&s->file);
 	HF_TRY(hf_salvage_load(s->repo, &s->ids[i], &s->file));
@@ -214,6 +223,9 @@ save_pack(struct salvage *s, size_t i)
 	}
 	if (listed->len == 0 && header.len == 0)
 		say(s, "no blobs found for pack %s", id.s);
+	if (s->is_dry_run)
+		say(s, "would save %zu blobs of pack %s, and remove it", s->saved.len - before,
+			id.s);
 	return NULL;
 }
 
@@ -224,15 +236,18 @@ save_all(struct salvage *s)
 	atomic_uint_fast64_t *done = phase(s, HF_SALVAGE_READ, s->n);
 
 	collect(s);
+	s->first_fresh = hf_index_packs(s->ix);
 	s->reader = hf_reader_new(s->repo, s->ix);
-	HF_TRY(hf_saver_new(s->repo, s->ix, &so, &s->saver));
-	s->sealer = hf_sealer_new(s->saver);
+	if (!s->is_dry_run) {
+		HF_TRY(hf_saver_new(s->repo, s->ix, &so, &s->saver));
+		s->sealer = hf_sealer_new(s->saver);
+	}
 	for (size_t i = 0; i < s->n; i++) {
 		HF_TRY(hf_stop_check(s->stop));
 		HF_TRY(save_pack(s, i));
 		atomic_fetch_add_explicit(done, 1, memory_order_relaxed);
 	}
-	return hf_saver_flush(s->saver);
+	return s->is_dry_run ? NULL : hf_saver_flush(s->saver);
 }
 
 /* ---- the index without them, and then they go ---- */
@@ -243,6 +258,54 @@ drops(void *arg, const struct hf_id *pack)
 	struct salvage *s = arg;
 
 	return bsearch(pack, s->ids, s->n, sizeof *s->ids, find_pack) != NULL;
+}
+
+/* The packs that were written. */
+static struct hf_id *
+fresh_packs(struct salvage *s, size_t *n)
+{
+	size_t n_packs = hf_index_packs(s->ix);
+	struct hf_id *ids = hf_alloc_(n_packs - s->first_fresh + 1, sizeof *ids);
+
+	*n = 0;
+	for (size_t i = s->first_fresh; i < n_packs; i++)
+		*n += hf_index_pack(s->ix, i, &ids[*n]);
+	return ids;
+}
+
+/* The other packs are in the new index, and every blob that was good is. */
+static struct hf_err *
+has_all(struct salvage *s, struct hf_index *new)
+{
+	struct hf_location at;
+	struct hf_id id;
+	uint32_t number;
+
+	for (size_t i = 0; i < s->first_fresh; i++)
+		if (hf_index_pack(s->ix, i, &id) && !drops(s, &id) &&
+			!hf_index_find_pack(new, &id, &number))
+			return hf_err(
+				HF_ECORRUPT, "pack %s is not in the index", hf_id_hex(&id).s);
+	for (size_t i = 0; i < s->saved.len; i++)
+		if (!hf_index_find(new, &s->saved.v[i].blob, 0, &at))
+			return hf_err(HF_ECORRUPT, "blob %s is not in the index",
+				hf_id_hex(&s->saved.v[i].blob.id).s);
+	return NULL;
+}
+
+/* The repository as it will be, read from the store, before anything is deleted. */
+static struct hf_err *
+prove(struct salvage *s, struct hf_id *obsolete, size_t n_obsolete)
+{
+	hf_autoptr(hf_index) new = hf_index_new();
+	size_t n;
+	hf_autofree struct hf_id *fresh = fresh_packs(s, &n);
+	const struct hf_check_made made = {obsolete, fresh, n_obsolete, n, .may_lack = true};
+
+	phase(s, HF_SALVAGE_CHECK, 0);
+	hf_id_sort(obsolete, n_obsolete);
+	HF_TRY(hf_check_index_made(s->repo, &made, new, s->stop));
+	return has_all(s, new);
 }
 
 static struct hf_err *
@@ -264,6 +327,8 @@ replace_index(struct salvage *s)
 	};
 	HF_TRY(hf_err_in(hf_index_rewrite(s->repo, &how, &obsolete, &n_obsolete),
 		"failed to rewrite indexes"));
+	HF_TRY(hf_err_in(prove(s, obsolete, n_obsolete),
+		"what was saved does not pass the check, so that nothing was deleted"));
 	HF_TRY(hf_lease_verify(s->lease));
 	struct hf_removal removal = {HF_INDEX, false, s->stop,
 		phase(s, HF_SALVAGE_DELETE_INDEX, n_obsolete), s->events->removed,
@@ -286,6 +351,8 @@ static struct hf_err *
 run(struct salvage *s)
 {
 	HF_TRY(save_all(s));
+	if (s->is_dry_run)
+		return NULL;
 	HF_TRY(replace_index(s));
 	HF_TRY(delete_packs(s));
 	phase(s, HF_SALVAGE_DONE, 0);
@@ -294,8 +361,9 @@ run(struct salvage *s)
 
 struct hf_err *
 hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
-	const struct hf_id *ids, size_t n, const struct hf_salvage_events *events,
-	struct hf_salvage_progress *progress, struct hf_stop *stop)
+	const struct hf_id *ids, size_t n, bool is_dry_run,
+	const struct hf_salvage_events *events, struct hf_salvage_progress *progress,
+	struct hf_stop *stop)
 {
 	__attribute__((cleanup(salvage_clear))) struct salvage s = {
 		.repo = repo,
@@ -303,6 +371,7 @@ hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
 		.lease = lease,
 		.ids = ids,
 		.n = n,
+		.is_dry_run = is_dry_run,
 		.events = events,
 		.progress = progress,
 		.stop = stop,

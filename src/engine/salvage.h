@@ -6,7 +6,8 @@
  *
  * The lock is exclusive. Which blobs there are is taken from the index, and from the pack's own header
  * if that can be read and says something else. Nothing is deleted before everything that was
- * salvaged, and the new index, are durable: whatever ends it before leaves copies too many.
+ * salvaged, and the new index, are durable, have been read back and pass the check: whatever ends it
+ * before leaves copies too many.
  */
 #ifndef HF_ENGINE_SALVAGE_H
 #define HF_ENGINE_SALVAGE_H
@@ -18,8 +19,9 @@
 #include "repo/lease.h"
 
 enum hf_salvage_phase {
-	HF_SALVAGE_READ,         /* progress: packs */
-	HF_SALVAGE_INDEX,        /* progress: index files read */
+	HF_SALVAGE_READ,  /* progress: packs */
+	HF_SALVAGE_INDEX, /* progress: index files read */
+	HF_SALVAGE_CHECK,
 	HF_SALVAGE_DELETE_INDEX, /* progress: index files */
 	HF_SALVAGE_DELETE_PACKS, /* progress: packs */
 	HF_SALVAGE_DONE,
@@ -47,9 +49,13 @@ struct hf_salvage_events {
 struct hf_err *hf_salvage_load(
 	struct hf_repo *repo, const struct hf_id *pack, struct hf_buf *out) HF_MUST;
 
-/* The `n` packs `ids` are sorted, each once. The index is loaded, and of no use afterwards. */
+/*
+ * The `n` packs `ids` are sorted, each once. The index is loaded, and of no use afterwards. A dry run
+ * only says what could be saved; then there need not be a lease.
+ */
 struct hf_err *hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
-	const struct hf_id *ids, size_t n, const struct hf_salvage_events *events,
-	struct hf_salvage_progress *progress, struct hf_stop *stop) HF_MUST;
+	const struct hf_id *ids, size_t n, bool is_dry_run,
+	const struct hf_salvage_events *events, struct hf_salvage_progress *progress,
+	struct hf_stop *stop) HF_MUST;
 
 #endif

@@ -69,6 +69,11 @@ typedef void hf_index_bad_fn(void *arg, const struct hf_id *file, struct hf_err 
 struct hf_err *hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct hf_stop *stop,
 	hf_index_bad_fn *on_bad, void *arg) HF_MUST;
 
+/* The same with these files only. */
+struct hf_err *hf_index_load_files(struct hf_repo *repo, struct hf_index *ix,
+	const struct hf_id *files, size_t n, struct hf_stop *stop, hf_index_bad_fn *on_bad,
+	void *arg) HF_MUST;
+
 /*
  * Adds the packs that one index file lists, given its JSON. All of it is read before anything is
  * added. HF_ECORRUPT as above.

@@ -11,7 +11,7 @@ struct loader {
 	struct hf_repo *repo;
 	struct hf_index *ix;
 	struct hf_stop *stop; /* the caller's wish, may be NULL */
-	struct hf_id *files;
+	const struct hf_id *files;
 	size_t n;
 	atomic_size_t next;
 	struct hf_stop failed; /* a sibling's */
@@ -71,20 +71,32 @@ run_loaders(struct loader *l, size_t n_threads)
 }
 
 struct hf_err *
+hf_index_load_files(struct hf_repo *repo, struct hf_index *ix, const struct hf_id *files,
+	size_t n, struct hf_stop *stop, hf_index_bad_fn *on_bad, void *arg)
+{
+	struct loader l = {.repo = repo,
+		.ix = ix,
+		.stop = stop,
+		.files = files,
+		.n = n,
+		.on_bad = on_bad,
+		.arg = arg};
+	size_t n_threads = hf_store_workers(hf_repo_store(repo), MAX_LOADERS);
+
+	pthread_mutex_init(&l.bad_lock, NULL);
+	struct hf_err *e = run_loaders(&l, n_threads < n ? n_threads : n);
+	pthread_mutex_destroy(&l.bad_lock);
+	return e;
+}
+
+struct hf_err *
 hf_index_load(struct hf_repo *repo, struct hf_index *ix, struct hf_stop *stop,
 	hf_index_bad_fn *on_bad, void *arg)
 {
 	hf_autofree struct hf_id *files = NULL;
-	struct loader l = {.repo = repo, .ix = ix, .stop = stop, .on_bad = on_bad, .arg = arg};
-	size_t n_threads = hf_store_workers(hf_repo_store(repo), MAX_LOADERS);
+	size_t n;
 
 	HF_TRY(hf_err_in(
-		hf_repo_list(repo, HF_INDEX, &files, NULL, &l.n), "listing index files"));
-	l.files = files;
-	if (n_threads > l.n)
-		n_threads = l.n;
-	pthread_mutex_init(&l.bad_lock, NULL);
-	struct hf_err *e = run_loaders(&l, n_threads);
-	pthread_mutex_destroy(&l.bad_lock);
-	return e;
+		hf_repo_list(repo, HF_INDEX, &files, NULL, &n), "listing index files"));
+	return hf_index_load_files(repo, ix, files, n, stop, on_bad, arg);
 }

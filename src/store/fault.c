@@ -106,6 +106,16 @@ spoil(const struct hf_call *c, struct strike k)
 	return NULL;
 }
 
+/* What a put is to store, with one bit wrong. */
+static struct hf_bytes
+flipped(struct hf_buf *b, struct hf_bytes data)
+{
+	hf_buf_add(b, data.p, data.len);
+	if (!b->is_full && b->len > 0)
+		b->p[b->len / 2] ^= 1;
+	return hf_buf_bytes(b);
+}
+
 static struct hf_err *
 fault_around(struct hf_around *a, struct hf_call *c)
 {
@@ -126,6 +136,9 @@ fault_around(struct hf_around *a, struct hf_call *c)
 		leave_half(f, &c->name, c->data);
 	if (k.kind == HF_FAULT_FAIL || is_half)
 		return injected(f, k);
+	hf_auto(hf_buf) wrong = HF_BUF_SPOOL(SIZE_MAX / 2);
+	if (c->op == HF_OP_PUT && k.kind == HF_FAULT_FLIP)
+		c->data = flipped(&wrong, c->data);
 	struct hf_err *e = hf_call_run(c, a->inner);
 	if (e == NULL && c->op == HF_OP_GET)
 		e = spoil(c, k);

@@ -21,7 +21,7 @@ enum hf_fault_kind {
 	HF_FAULT_DELAY, /* the call is late by `delay_ms` */
 	HF_FAULT_SHORT, /* a get says HF_ECORRUPT after half of the bytes */
 	HF_FAULT_HALF, /* a put leaves half a file behind under a name that is no id, and fails */
-	HF_FAULT_FLIP, /* a get delivers one wrong bit and success */
+	HF_FAULT_FLIP, /* a get delivers, or a put stores, one wrong bit and success */
 	HF_FAULT_KILL, /* the process is killed instead of the call, as by a power cut */
 };
 

@@ -118,4 +118,33 @@ def a_broken_connection_costs_no_index(tmp):
     tap.eq(ours.blobs(repo), blobs)
 
 
+@tap.test
+def what_arrives_damaged_replaces_nothing(tmp):
+    """A store that keeps a wrong bit: the new index is looked at before the old one goes."""
+    ours, theirs = repos.holdfast(), repos.restic("restic-new")
+    repo = repository(tmp, ours)
+    before, blobs = repos.files(repo, "index"), ours.blobs(repo)
+    r = ours(repo, "-o", "fault.plan=flip@1:put:index", "repair", "index", "--read-all-packs", check=1)
+    tap.ok("does not pass the check" in r.stderr and "Nothing was deleted" in r.stderr, r.stderr)
+    tap.eq(len(repos.files(repo, "index") - before), 1)
+    tap.ok(before <= repos.files(repo, "index"))
+    tap.ok("invalid index" in ours(repo, "repair", "index").stderr)
+    tap.eq(ours.blobs(repo), blobs)
+    theirs(repo, "check")
+
+
+@tap.test
+def a_dry_run_shows_the_plan(tmp):
+    ours = repos.holdfast()
+    repo = repository(tmp, ours)
+    made = handmade.Repo(repo, repos.PASSWORD)
+    (repo / "index" / made.ids("index")[0]).unlink()
+    before = repos.files(repo, "index")
+    dry = ours(repo, "repair", "index", "--dry-run")
+    tap.eq(repos.files(repo, "index"), before)
+    tap.ok("adding pack file to index" in dry.stderr and "nothing was changed" in dry.stdout, dry)
+    tap.eq(ours(repo, "repair", "index").stderr, dry.stderr, "and then does what it has said")
+    tap.ok("adding" not in ours(repo, "repair", "index", "-n").stderr)
+
+
 tap.main()

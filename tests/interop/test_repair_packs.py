@@ -196,4 +196,33 @@ def whatever_fails(tmp):
                 break
 
 
+@tap.test
+def what_arrives_damaged_replaces_nothing(tmp):
+    """A store that keeps a wrong bit: what was saved is read back before anything is deleted."""
+    repo, ours = repository(tmp), repos.holdfast()
+    pack = sorted(packs_of(repo, "data"))[0]
+    change(repo, pack, flip(0.3))
+    files = {k: repos.files(repo, k) for k in ("data", "index")}
+    dry = ours(repo, "repair", "packs", "-n", pack, cwd=tmp)
+    tap.ok("failed to load blob" in dry.stderr and f"blobs of pack {pack}" in dry.stderr, dry.stderr)
+    tap.eq((files, list(tmp.glob("pack-*"))), ({k: repos.files(repo, k) for k in files}, []), "a dry run")
+    for n, plan in enumerate(("flip@1:put:pack", "flip@1:put:index", "flip@2:put:index")):
+        folder = tmp / f"folder-{n}"
+        folder.mkdir()
+        r = ours(repo, "-o", f"fault.plan={plan}", "repair", "packs", pack, check=1, cwd=folder)
+        tap.ok("does not pass the check" in r.stderr or "rewrite indexes" in r.stderr, f"{plan}: {r.stderr}")
+        for kind, names in files.items():
+            tap.ok(names <= repos.files(repo, kind), f"{plan}: {kind}")
+        # The remedy for what the store spoilt.
+        bad = re.findall(r"pack ([0-9a-f]{64}) contains", ours(repo, "check", "--read-data", check=None).stderr)
+        ours(repo, "repair", "index")
+        for p in set(bad) - {pack}:
+            ours(repo, "repair", "packs", p, cwd=folder)
+        files = {k: repos.files(repo, k) for k in files}
+    ours(repo, "repair", "packs", pack, cwd=tmp)
+    tap.ok(pack not in repos.files(repo, "data"))
+    ours(repo, "repair", "snapshots", "--forget")
+    repos.restic("restic-new")(repo, "check", "--read-data")
+
+
 tap.main()

@@ -9,6 +9,7 @@ TORTURE=long in the environment tries every N, and more kinds of faults.
 
 import os
 import random
+import re
 import shutil
 
 import faults
@@ -136,6 +137,29 @@ def repair_snapshots(tmp):
     new = t.expect("repair", "snapshots", "--forget")
     faults.every_n(lambda plan: t.edit(plan, new, lambda s: s["tree"] in new.values(), "repair", "snapshots", "--forget",
                                        is_damaged=True), KINDS, STEP)
+
+
+@tap.test
+def what_arrives_damaged_replaces_nothing(tmp):
+    """A store that keeps a wrong bit: the new snapshot is read back before the old one goes."""
+    t = Torture(tmp)
+    t.lose_a_pack()
+    new = t.expect("repair", "snapshots", "--forget")
+    for plan in "flip@1:put:snapshot", "flip@1:put:pack":
+        repo = t.tmp / "lying"
+        shutil.copytree(t.base, repo)
+        r = t.ours(repo, "-o", f"fault.plan={plan}", "repair", "snapshots", "--forget", check=1)
+        tap.ok("does not pass the check" in r.stderr and "the old one stays" in r.stderr, r.stderr)
+        t.covers(repo, new)
+        tap.ok(t.trees.keys() <= {p.name for p in (repo / "snapshots").iterdir()}, "an old one is gone")
+        for bad in set(re.findall(r"pack ([0-9a-f]{64})", r.stderr)):
+            t.ours(repo, "repair", "packs", bad, cwd=t.tmp)
+        for s in set(repos.files(repo, "snapshots")) - t.trees.keys():
+            (repo / "snapshots" / s).unlink()
+        t.ours(repo, "repair", "snapshots", "--forget")
+        t.covers(repo, new)
+        t.is_sound(repo)
+        shutil.rmtree(repo)
 
 
 @tap.test

@@ -661,8 +661,10 @@ TEST(check_tries_twice_before_it_blames_a_pack)
 
 	fixture_init(&f);
 	for (uint64_t call = 1; call < 60; call++) {
-		struct hf_fault_plan plan = {
-			.kind = HF_FAULT_FLIP, .first = call, .kinds = 1U << HF_PACK};
+		struct hf_fault_plan plan = {.kind = HF_FAULT_FLIP,
+			.first = call,
+			.kinds = 1U << HF_PACK,
+			.ops = 1U << HF_FAULT_GET};
 		hf_auto(fixture) g = {0};
 
 		fixture_init_on(&g, hf_store_fault(hf_store_mem(), &plan));
