@@ -162,27 +162,66 @@ say_hints(const struct check *c)
 			(unsigned long long)r->orphaned_packs, c->cli->program);
 }
 
-/* What can be done about the damage, in the order in which to do it. */
+static void
+add_ids(struct hf_buf *b, const struct hf_check_ids *l, const struct hf_check_ids *but)
+{
+	for (size_t i = 0, k = 0; i < l->len; i++) {
+		while (but != NULL && k < but->len && hf_id_cmp(&but->v[k], &l->v[i]) < 0)
+			k++;
+		if (but == NULL || k == but->len || !hf_id_eq(&but->v[k], &l->v[i]))
+			hf_buf_addf(b, " %s", hf_id_hex(&l->v[i]).s);
+	}
+}
+
+/* What is hurt by the damage, which restic does not say. */
+static void
+say_hurt(const struct check *c)
+{
+	const struct hf_check_ids *l = &c->result.hurt_snapshots;
+	hf_auto(hf_buf) ids = HF_BUF_MAX(64 << 20);
+
+	if (l->len == 0)
+		return;
+	for (size_t i = 0; i < l->len; i++)
+		hf_buf_addf(&ids, " %.8s", hf_id_hex(&l->v[i]).s);
+	hf_say_err(c->cli->out, "\n%zu of %ju snapshots need what is damaged:%.*s", l->len,
+		(uintmax_t)c->result.n_snapshots, (int)ids.len, (const char *)ids.p);
+}
+
+/*
+ * What can be done about the damage, in the order in which to do it. restic sends its users to
+ * `repair packs` with packs that are not there, which that refuses; there we only follow it under its name.
+ */
 static void
 say_advice(const struct check *c)
 {
 	const struct hf_check_result *r = &c->result;
+	const char *program = c->cli->program;
+	bool is_restic = c->cli->is_restic;
 	hf_auto(hf_buf) ids = HF_BUF_MAX(64 << 20);
 
 	if (c->cli->global.is_json || r->damages == 0)
 		return;
+	if (!is_restic)
+		say_hurt(c);
 	hf_say_err(c->cli->out,
 		"\nThe repository is damaged. Make a copy of it before you repair anything: "
 		"what "
 		"is\nmissing may turn up elsewhere, and a repair drops it for good.");
-	if (r->index_damages > 0)
-		hf_say_err(c->cli->out, "\n%s repair index", c->cli->program);
+	if (r->index_damages > 0 || (!is_restic && r->missing_packs.len > 0))
+		hf_say_err(c->cli->out, "\n%s repair index", program);
 	if (r->broken_packs.len == 0)
 		return;
-	for (size_t i = 0; i < r->broken_packs.len; i++)
-		hf_buf_addf(&ids, " %s", hf_id_hex(&r->broken_packs.v[i]).s);
-	hf_say_err(c->cli->out, "\n%s repair packs%.*s\n%s repair snapshots --forget\n",
-		c->cli->program, (int)ids.len, (const char *)ids.p, c->cli->program);
+	add_ids(&ids, &r->broken_packs, is_restic ? NULL : &r->missing_packs);
+	if (ids.len > 0)
+		hf_say_err(c->cli->out, "\n%s repair packs%.*s", program, (int)ids.len,
+			(const char *)ids.p);
+	if (!is_restic)
+		hf_say_err(c->cli->out,
+			"\nAfter that a `backup` of the files that are named brings back what "
+			"is "
+			"still\nthere of them. What is not, leaves the snapshots with:\n");
+	hf_say_err(c->cli->out, "%s repair snapshots --forget\n", program);
 }
 
 static void
@@ -210,6 +249,13 @@ print_summary(struct check *c, bool has_failed)
 	hf_jout_bool(&o, r->duplicate_packs > 0 || r->index_damages > 0);
 	hf_jout_key(&o, "suggest_prune");
 	hf_jout_bool(&o, r->mixed_packs > 0 || r->orphaned_packs > 0);
+	if (!c->cli->is_restic && r->hurt_snapshots.len > 0) {
+		hf_jout_key(&o, "damaged_snapshots");
+		hf_jout_array(&o);
+		for (size_t i = 0; i < r->hurt_snapshots.len; i++)
+			hf_jout_id(&o, &r->hurt_snapshots.v[i]);
+		hf_jout_array_end(&o);
+	}
 	hf_jout_object_end(&o);
 	hf_out_json(c->cli->out, &json);
 }

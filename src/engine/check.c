@@ -16,11 +16,13 @@ hf_check_result_clear(struct hf_check_result *r)
 {
 	free(r->broken_packs.v);
 	free(r->broken_snapshots.v);
+	free(r->missing_packs.v);
+	free(r->hurt_snapshots.v);
 	*r = (struct hf_check_result){0};
 }
 
-static void
-add_id(struct hf_check_ids *l, const struct hf_id *id)
+void
+hf_check_ids_add(struct hf_check_ids *l, const struct hf_id *id)
 {
 	if (l->len == l->cap) {
 		l->cap = l->cap < 8 ? 8 : 2 * l->cap;
@@ -62,20 +64,25 @@ count(struct hf_check_result *r, const struct hf_check_finding *f)
 	case HF_CHECK_INDEX:
 		r->index_damages++;
 		break;
-	case HF_CHECK_SPLIT_PACK:
 	case HF_CHECK_MISSING_PACK:
+		hf_check_ids_add(&r->missing_packs, &f->id);
+		hf_check_ids_add(&r->broken_packs, &f->id);
+		break;
+	case HF_CHECK_TREE:
+		r->tree_damages++;
+		break;
+	case HF_CHECK_SPLIT_PACK:
 	case HF_CHECK_PACK_SIZE:
 	case HF_CHECK_PACK_DATA:
-		add_id(&r->broken_packs, &f->id);
+		hf_check_ids_add(&r->broken_packs, &f->id);
 		break;
 	case HF_CHECK_SNAPSHOT:
 		if (!hf_id_is_zero(&f->id))
-			add_id(&r->broken_snapshots, &f->id);
+			hf_check_ids_add(&r->broken_snapshots, &f->id);
 		break;
 	case HF_CHECK_TOUCHED:
 	case HF_CHECK_KEY:
 	case HF_CHECK_INDEX_LAYOUT:
-	case HF_CHECK_TREE:
 	case HF_CHECK_PACK_READ:
 		break;
 	}
@@ -257,6 +264,9 @@ run(struct hf_check_run *c)
 	}
 	if (atomic_load(&c->has_bad))
 		HF_TRY(hf_check_touched(c));
+	if (atomic_load(&c->has_bad) || c->result.tree_damages > 0)
+		HF_TRY(hf_check_hurt(c));
+	c->result.n_snapshots = c->n_roots;
 	return hf_stop_check(c->stop);
 }
 
@@ -312,6 +322,7 @@ hf_check(struct hf_repo *repo, const struct hf_check_options *options,
 	if (e == NULL) {
 		tidy_ids(&c.result.broken_packs);
 		tidy_ids(&c.result.broken_snapshots);
+		tidy_ids(&c.result.missing_packs);
 		*out = c.result;
 		c.result = (struct hf_check_result){0};
 	}

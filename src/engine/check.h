@@ -120,8 +120,12 @@ struct hf_check_result {
 	uint64_t damages; /* findings that are damage */
 	uint64_t orphaned_packs, duplicate_packs, mixed_packs;
 	uint64_t index_damages;               /* part of `damages`: `repair index` helps */
+	uint64_t tree_damages;                /* the same */
 	struct hf_check_ids broken_packs;     /* missing, of wrong size, or with wrong bytes */
+	struct hf_check_ids missing_packs;    /* some of them */
 	struct hf_check_ids broken_snapshots; /* whose own file is damaged */
+	struct hf_check_ids hurt_snapshots;   /* that need what is damaged */
+	uint64_t n_snapshots;                 /* that were looked at */
 };
 
 void hf_check_result_clear(struct hf_check_result *r);

@@ -79,4 +79,12 @@ struct hf_err *hf_check_data(struct hf_check_run *c) HF_MUST;
 /* Names the files that need damaged blobs. */
 struct hf_err *hf_check_touched(struct hf_check_run *c) HF_MUST;
 
+/* Fills result.hurt_snapshots. */
+struct hf_err *hf_check_hurt(struct hf_check_run *c) HF_MUST;
+
+/* True when there are copies of a blob, and every one of them is damaged. */
+bool hf_check_is_lost(struct hf_check_run *c, const struct hf_blob *blob);
+
+void hf_check_ids_add(struct hf_check_ids *l, const struct hf_id *id);
+
 #endif

@@ -148,9 +148,8 @@ use_blob(struct hf_check_run *c, const struct hf_blob *blob, struct hf_location 
 	return true;
 }
 
-/* True when there are copies, and every one of them is damaged. */
-static bool
-is_lost(struct hf_check_run *c, const struct hf_blob *blob)
+bool
+hf_check_is_lost(struct hf_check_run *c, const struct hf_blob *blob)
 {
 	struct hf_location at;
 	unsigned i = 0;
@@ -192,7 +191,7 @@ touch_file(struct visitor *v, const struct place *p, const struct hf_node *node)
 	for (size_t i = 0; i < node->n_content; i++) {
 		struct hf_blob blob = {node->content[i], HF_DATA};
 
-		if (!is_lost(v->w->c, &blob))
+		if (!hf_check_is_lost(v->w->c, &blob))
 			continue;
 		report(v->w, HF_CHECK_TOUCHED, p, node->name, "file %s needs damaged blob %s",
 			quoted(&v->text, node->name), hf_id_hex(&blob.id).s);
@@ -289,7 +288,7 @@ visit(struct visitor *v, struct place *p)
 	hf_autoptr(hf_err) e = read_tree(v, p);
 
 	if (w->is_touched_walk) {
-		if (is_lost(w->c, &blob))
+		if (hf_check_is_lost(w->c, &blob))
 			report(w, HF_CHECK_TOUCHED, p, all, "this folder's tree is damaged");
 		return;
 	}

@@ -655,6 +655,36 @@ TEST(check_keeps_to_the_chosen_snapshots)
 	hf_strings_clear(&by_id.snapshots);
 }
 
+static bool
+is_hurt(const struct fixture *f, const struct hf_id *snapshot)
+{
+	const struct hf_check_ids *l = &f->result.hurt_snapshots;
+
+	for (size_t i = 0; i < l->len; i++)
+		if (hf_id_eq(&l->v[i], snapshot))
+			return true;
+	return false;
+}
+
+TEST(check_says_which_snapshots_are_hurt)
+{
+	hf_auto(fixture) f = {0};
+	struct hf_check_options all = {.data = {.kind = HF_SUBSET_ALL}};
+
+	fixture_init(&f);
+	check_with(&f, &all);
+	CHECK_EQ(f.result.hurt_snapshots.len, 0);
+	flip(f.store, HF_PACK, &f.data1, 3); /* only the first snapshot needs it */
+	check_with(&f, &all);
+	CHECK_EQ(f.result.hurt_snapshots.len, 1);
+	CHECK(is_hurt(&f, &f.snapshot1));
+	flip(f.store, HF_PACK, &f.data2, 3); /* and both this */
+	check_with(&f, &all);
+	CHECK_EQ(f.result.hurt_snapshots.len, 2);
+	CHECK(is_hurt(&f, &f.snapshot1));
+	CHECK_EQ(f.result.n_snapshots, 2);
+}
+
 TEST(check_tries_twice_before_it_blames_a_pack)
 {
 	hf_auto(fixture) f = {0};
