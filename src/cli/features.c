@@ -4,6 +4,12 @@
 #include "base/text.h"
 #include "codec/quote.h"
 
+static void
+set_s3_restore(struct hf_cli *cli, bool is_on)
+{
+	cli->has_s3_restore = is_on;
+}
+
 /* Those of restic 0.19.1, whose `features` prints them so. */
 const struct hf_feature hf_features[] = {
 	{"backend-error-redesign", "beta", true,
@@ -26,7 +32,8 @@ const struct hf_feature hf_features[] = {
 	{"s3-restore", "alpha", false,
 		"restore S3 objects from cold storage classes when `-o s3.enable-restore=true` "
 		"is "
-		"set"},
+		"set",
+		.set = set_s3_restore},
 	{"safe-forget-keep-tags", "stable", true,
 		"prevent deleting all snapshots if the tag passed to `forget --keep-tags "
 		"tagname` does not exist"},
@@ -60,6 +67,8 @@ check_one(struct hf_cli *cli, const char *word)
 				"a "
 				"future release",
 				f->name);
+		else if (f->set != NULL)
+			f->set(cli, is_on);
 		else if (is_on != f->is_on)
 			hf_say_err(cli->out, "feature flag \"%s\" is always %s in holdfast",
 				f->name, f->is_on ? "enabled" : "disabled");

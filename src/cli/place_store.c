@@ -44,6 +44,15 @@ say_line(void *arg, const char *line)
 	hf_say_err(cli->out, "%s", line);
 }
 
+static void
+say_thaw(void *arg, size_t n_packs)
+{
+	struct hf_cli *cli = arg;
+
+	hf_say(cli->out, HF_SAY_NORMAL,
+		"warming up %zu packs from cold storage, this may take a while...", n_packs);
+}
+
 /* ---- limits ---- */
 
 /* The limit for all stores of this process; NULL: there is none. */
@@ -148,6 +157,8 @@ hf_place_store(struct hf_cli *cli, const char *location, struct hf_store **out)
 		.stop = &cli->stop,
 		.say = say_line,
 		.say_arg = cli,
+		.say_thaw = say_thaw,
+		.has_s3_restore = cli->has_s3_restore,
 	};
 
 	HF_TRY(take_options(&g->options, &copies, options));

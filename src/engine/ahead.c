@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "base/group.h"
+#include "engine/warm.h"
 #include "repo/reader.h"
 
 enum {
@@ -36,6 +37,7 @@ struct hf_ahead {
 	struct hf_stop *stop;
 	struct hf_err *(*produce)(void *arg, struct hf_ahead *a);
 	void *arg;
+	struct hf_bits *survey; /* nothing is read but noted here: the packs; or NULL */
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t changed;
@@ -81,6 +83,8 @@ add(struct hf_ahead *a, struct item *i, enum state state, uint64_t size)
 struct hf_err *
 hf_ahead_text(struct hf_ahead *a, struct hf_bytes text)
 {
+	if (a->survey != NULL)
+		return NULL;
 	struct item *i = lock_place(a, 0);
 
 	if (i != NULL)
@@ -97,6 +101,10 @@ hf_ahead_blob(struct hf_ahead *a, const struct hf_id *id)
 	if (!hf_index_find(a->ix, &blob, 0, &at))
 		return hf_err(
 			HF_ENOTFOUND, "data blob %s is not in the index", hf_id_hex(id).s);
+	if (a->survey != NULL) {
+		hf_bits_add(a->survey, at.pack_number);
+		return NULL;
+	}
 	uint64_t size = hf_location_size(&at);
 	struct item *i = lock_place(a, size);
 
@@ -358,6 +366,22 @@ run(struct hf_ahead *a, struct hf_group *group, struct worker *workers, unsigned
 	return e;
 }
 
+/* What fails now will fail again, at its place in the stream. */
+static struct hf_err *
+warm(struct hf_ahead *a)
+{
+	hf_auto(hf_bits) packs = {0};
+
+	if (!hf_warm_is_wanted(a->repo))
+		return NULL;
+	hf_bits_init(&packs, hf_index_packs(a->ix));
+	a->survey = &packs;
+	hf_err_free(a->produce(a->arg, a));
+	a->survey = NULL;
+	HF_TRY(hf_stop_check(a->stop));
+	return hf_warm_packs(a->repo, a->ix, &packs, a->stop);
+}
+
 struct hf_err *
 hf_ahead_run(struct hf_repo *repo, struct hf_index *ix,
 	struct hf_err *(*produce)(void *arg, struct hf_ahead *a), void *arg, hf_sink_fn *sink,
@@ -377,7 +401,9 @@ hf_ahead_run(struct hf_repo *repo, struct hf_index *ix,
 	pthread_cond_init(&a->changed, NULL);
 	for (size_t i = 0; i < N_ITEMS; i++)
 		a->items[i].bytes = (struct hf_buf)HF_BUF_SPOOL(UINT32_MAX);
-	struct hf_err *e = run(a, group, workers, n, sink, sink_arg);
+	struct hf_err *e = warm(a);
+	if (e == NULL)
+		e = run(a, group, workers, n, sink, sink_arg);
 
 	hf_group_free(group);
 	for (unsigned i = 0; i < n; i++) {

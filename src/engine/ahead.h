@@ -22,7 +22,8 @@ typedef struct hf_err *hf_sink_fn(void *arg, struct hf_bytes data);
 
 /*
  * Runs produce(arg, a) on a thread of its own and gives the bytes to the sink on this thread, in
- * order. Returns the first error of the producer, of a blob or of the sink; everything before it
+ * order. Where packs may have to be ordered out of an archive (engine/warm.h), produce() is run once
+ * more before that, on this thread, to learn which, and begins anew each time. Returns the first error of the producer, of a blob or of the sink; everything before it
  * has reached the sink when the error was the producer's or a blob's.
  */
 struct hf_err *hf_ahead_run(struct hf_repo *repo, struct hf_index *ix,

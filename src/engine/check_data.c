@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "engine/check_run.h"
+#include "engine/warm.h"
 #include "repo/opened.h"
 
 enum {
@@ -276,10 +277,25 @@ data_thread(void *arg)
 	return e;
 }
 
+/* All of them at once, before the first is read. */
+static struct hf_err *
+warm(struct hf_check_run *c)
+{
+	hf_auto(hf_bits) packs = {0};
+
+	if (!hf_warm_is_wanted(c->repo))
+		return NULL;
+	hf_bits_init(&packs, hf_index_packs(c->ix));
+	for (size_t i = 0; i < c->n_chosen; i++)
+		hf_bits_add(&packs, c->chosen[i]);
+	return hf_warm_packs(c->repo, c->ix, &packs, c->stop);
+}
+
 struct hf_err *
 hf_check_data(struct hf_check_run *c)
 {
 	struct stage s = {.c = c};
 
+	HF_TRY(warm(c));
 	return hf_check_threads(c, "data", data_thread, &s);
 }

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/group.h"
 #include "engine/mark.h"
+#include "engine/warm.h"
 #include "repo/reader.h"
 
 enum {
@@ -291,6 +292,7 @@ hf_copy_blobs(struct hf_copy *c, struct hf_copy_progress *progress)
 	struct hf_saver_options so = {.lease = c->o.lease, .trail = c->o.trail};
 	hf_autoptr(hf_group) g = hf_group_new(stop, c);
 
+	HF_TRY(hf_warm_packs(c->o.from, c->o.from_ix, &c->packs, c->o.stop));
 	c->progress = progress;
 	atomic_store(&progress->packs_done, 0);
 	atomic_store(&progress->packs, c->found.packs);

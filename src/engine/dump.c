@@ -214,6 +214,8 @@ produce_tar(void *arg, struct hf_ahead *a)
 	hf_autoptr(hf_reader) r = hf_reader_new(t->repo, t->ix);
 
 	t->a = a;
+	hf_hardlinks_clear(&t->hardlinks);
+	hf_buf_reset(&t->text);
 	HF_TRY(hf_walk(r, &t->id, t->o->root, &w, t->stop));
 	hf_tar_end(&t->text);
 	return flush_text(t);

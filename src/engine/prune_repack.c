@@ -9,6 +9,7 @@
 
 #include "base/group.h"
 #include "engine/prune_i.h"
+#include "engine/warm.h"
 #include "repo/reader.h"
 #include "repo/saver.h"
 
@@ -291,6 +292,21 @@ stop_moving(void *arg)
 	hf_stop_set(&((struct repacking *)arg)->failed);
 }
 
+/* All of them at once, before the first is read. */
+static struct hf_err *
+warm(const struct prune *p)
+{
+	hf_auto(hf_bits) packs = {0};
+
+	if (!hf_warm_is_wanted(p->repo))
+		return NULL;
+	hf_bits_init(&packs, p->n_packs);
+	for (size_t i = 0; i < p->n_packs; i++)
+		if (p->packs[i].action == PACK_REPACK)
+			hf_bits_add(&packs, i);
+	return hf_warm_packs(p->repo, p->ix, &packs, p->stop);
+}
+
 /* One connection stays free for uploads, as they hold up everything when they wait. */
 static struct hf_err *
 run(struct repacking *r)
@@ -358,6 +374,7 @@ prune_repack(struct prune *p)
 
 	if (p->plan.n_repack > 0) {
 		prune_phase(p, HF_PRUNE_REPACK, p->plan.n_repack);
+		HF_TRY(warm(p));
 		HF_TRY(prune_by_pack(p, is_moved, &r.first, &r.numbers));
 		struct hf_err *e = move_all(&r);
 		free(r.first);

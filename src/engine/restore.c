@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "engine/restore_i.h"
+#include "engine/warm.h"
 
 struct hf_restore *
 hf_restore_new(struct hf_repo *repo, struct hf_index *ix,
@@ -342,6 +343,27 @@ make_target(const char *path)
 	return NULL;
 }
 
+/*
+ * The same restore before, in which nothing is written and no pack is read: it tells the packs that
+ * this one is going to read, which may be in an archive.
+ */
+static struct hf_err *
+warm(const struct hf_restore *r, const struct hf_id *tree)
+{
+	struct hf_restore_options o = r->opt;
+	hf_auto(hf_bits) packs = {0};
+
+	if (!hf_warm_is_wanted(r->repo) || o.is_dry_run)
+		return NULL;
+	o.is_dry_run = true;
+	o.should_delete = o.can_verify = false;
+	hf_autoptr(hf_restore) survey = hf_restore_new(r->repo, r->ix, &o, NULL);
+	hf_bits_init(&packs, hf_index_packs(r->ix));
+	survey->survey = &packs;
+	HF_TRY(hf_restore_run(survey, tree));
+	return hf_warm_packs(r->repo, r->ix, &packs, o.stop);
+}
+
 struct hf_err *
 hf_restore_run(struct hf_restore *r, const struct hf_id *tree)
 {
@@ -352,6 +374,7 @@ hf_restore_run(struct hf_restore *r, const struct hf_id *tree)
 	if (r->opt.is_dry_run)
 		e = hf_err_ignore(e, HF_ENOTFOUND);
 	HF_TRY(e);
+	HF_TRY(warm(r, tree));
 	return run(r, tree);
 }
 

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "base/bits.h"
 #include "base/group.h"
 #include "base/root.h"
 #include "base/strings.h"
@@ -168,6 +169,7 @@ struct hf_restore {
 	struct hf_restore_progress progress;
 	struct hf_root root; /* fd -1: dry run, and there is no target */
 	bool is_verifying;
+	struct hf_bits *survey; /* nothing is read but noted here: the packs; or NULL */
 	bool is_root_user;
 	struct rowner last_user, last_group; /* the planner's */
 	struct hf_strings warned;            /* the planner's: attributes named in warnings */

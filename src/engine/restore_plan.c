@@ -452,7 +452,7 @@ visit_file(struct plan *p, struct level *l, const struct hf_node *n)
 		atomic_fetch_add(&r->progress.total_files, 1);
 		atomic_fetch_add(&r->progress.total_bytes, n->size);
 	}
-	if (!f->exists && r->opt.is_dry_run) {
+	if (!f->exists && r->opt.is_dry_run && r->survey == NULL) {
 		f->left = 0;
 		f->n_blobs = 0;
 	}

@@ -110,7 +110,7 @@ compare_part(struct rworker *w, struct rwindow *window, const struct rpart *p)
 		}
 		restore_file_dirty(r, f);
 	}
-	if (r->opt.is_dry_run || restore_is_stopped(r)) {
+	if ((r->opt.is_dry_run && r->survey == NULL) || restore_is_stopped(r)) {
 		for (size_t i = p->first; i < p->first + p->n; i++)
 			window->wants[i].file = NULL;
 		n_same = p->n;
@@ -307,11 +307,23 @@ write_blobs(struct rworker *w, const struct rwant *wants, const struct rrange *g
 }
 
 static void
+note_range(struct hf_restore *r, const struct rwant *wants, const struct rrange *g)
+{
+	hf_bits_add(r->survey, g->pack);
+	for (size_t i = 0; i < g->n; i++)
+		restore_file_done(r, wants[i].file, 1);
+}
+
+static void
 write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 {
 	struct hf_name name = {.kind = HF_PACK};
 	uint8_t *raw = NULL;
 
+	if (w->r->survey != NULL) {
+		note_range(w->r, window->wants + g->first, g);
+		return;
+	}
 	hf_buf_reset(&w->raw);
 	if (!restore_is_stopped(w->r) && hf_index_pack(w->r->ix, g->pack, &name.id)) {
 		struct hf_err *e = hf_store_get(

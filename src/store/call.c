@@ -80,6 +80,8 @@ hf_call_run(struct hf_call *c, struct hf_store *inner)
 		return inner->ops->del(inner, &c->name);
 	case HF_OP_AGE:
 		return inner->ops->age(inner, &c->name, c->age_s);
+	case HF_OP_WARM:
+		return inner->ops->warm(inner, &c->name, c->is_warm);
 	}
 	abort();
 }
@@ -181,6 +183,14 @@ around_age(struct hf_store *s, const struct hf_name *name, double *seconds)
 	return go(s, &(struct hf_call){.op = HF_OP_AGE, .name = *name, .age_s = seconds});
 }
 
+static struct hf_err *
+around_warm(struct hf_store *s, const struct hf_name *name, bool *is_warm)
+{
+	if (around_of(s)->inner->ops->warm == NULL)
+		return NULL;
+	return go(s, &(struct hf_call){.op = HF_OP_WARM, .name = *name, .is_warm = is_warm});
+}
+
 static enum hf_held
 around_held(struct hf_store *s, const struct hf_name *name)
 {
@@ -210,6 +220,7 @@ hf_around_init(struct hf_around *a, struct hf_store *inner)
 		.age = around_age,
 		.put_held = around_put_held,
 		.held = around_held,
+		.warm = around_warm,
 	};
 
 	hf_store_wrap(&a->store, &ops, inner);

@@ -17,6 +17,7 @@ enum hf_op {
 	HF_OP_LIST,
 	HF_OP_DEL,
 	HF_OP_AGE,
+	HF_OP_WARM,
 };
 
 struct hf_call {
@@ -30,6 +31,7 @@ struct hf_call {
 	size_t out_len;       /* its length when the call began */
 	uint64_t *size;       /* stat */
 	double *age_s;        /* age */
+	bool *is_warm;        /* warm */
 	hf_store_list_fn *fn; /* list */
 	void *arg;
 	/* What came of the last run. */

@@ -127,6 +127,7 @@ fault_around(struct hf_around *a, struct hf_call *c)
 		[HF_OP_LIST] = HF_FAULT_LIST,
 		[HF_OP_DEL] = HF_FAULT_DEL,
 		[HF_OP_AGE] = HF_FAULT_STAT,
+		[HF_OP_WARM] = HF_FAULT_STAT,
 	};
 	struct fault *f = hf_container_of(a, struct fault, around);
 	struct strike k = strike(f, ops[c->op], c->op == HF_OP_CREATE ? 0 : 1u << c->name.kind);

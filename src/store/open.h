@@ -38,6 +38,8 @@ struct hf_open {
 	bool insecure_tls;           /* certificates are not verified */
 	const char *user_agent;      /* of HTTP requests; NULL: the program's own */
 
+	bool has_s3_restore; /* restic's feature flag s3-restore is on */
+
 	/*
 	 * A request in which for so many seconds no byte goes either way is given up with HF_EIO;
 	 * 0: 300. It is the backend that sees bytes, so it is the backend that counts.
@@ -53,6 +55,9 @@ struct hf_open {
 	 */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
+
+	/* So many packs come out of an archive, and are waited for. Argument: say_arg. */
+	void (*say_thaw)(void *arg, size_t n_packs);
 
 	hf_trace_fn *trace; /* NULL: no tracing */
 	void *trace_arg;

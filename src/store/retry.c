@@ -37,6 +37,7 @@ add_call(struct hf_buf *b, const struct hf_call *c)
 		[HF_OP_LIST] = "List",
 		[HF_OP_DEL] = "Remove",
 		[HF_OP_AGE] = "Stat",
+		[HF_OP_WARM] = "Warmup",
 	};
 	const char *kind = c->name.kind == HF_PACK ? "data" : hf_kind_text(c->name.kind);
 	struct hf_hex id = hf_id_hex(&c->name.id);

@@ -397,6 +397,7 @@ parse_options(struct s3 *s, const struct hf_open *o)
 	HF_TRY(hf_option_uint(o, "s3.part-size", PART_MIN_MIB, PART_MAX_MIB, &part));
 	HF_TRY(hf_option_uint(o, "s3.retries", 0, 1000, &retries));
 	s->part = (size_t)part << 20;
+	HF_TRY(s3_warm_options(s, o));
 	if (layout != NULL && *layout != '\0' && strcmp(layout, "default") != 0)
 		return hf_err(HF_EINVAL,
 			"option s3.layout=%s: only the layout \"default\" is known", layout);
@@ -420,6 +421,7 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 		.del = s3_del,
 		.free = s3_free,
 		.age = s3_age,
+		.warm = s3_warm,
 	};
 	struct hf_http_options http = web_options(o);
 	struct s3 *s = hf_new(struct s3);
@@ -443,6 +445,9 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 
 static const struct hf_backend_option options[] = {
 	{"bucket-lookup", "bucket lookup style: 'auto', 'dns', or 'path'"},
+	{"enable-restore",
+		"restore objects from GLACIER or DEEP_ARCHIVE storage classes (default: false, "
+		"requires \"s3-restore\" feature flag)"},
 	{"hash-uploads",
 		"hash what is written once more, instead of taking its name for the hash "
 		"(default: "
@@ -455,6 +460,12 @@ static const struct hf_backend_option options[] = {
 	{"part-size", "write files larger than so many MiB in parts (default: 200)",
 		.is_ours = true},
 	{"region", "set region"},
+	{"restore-days", "lifetime in days of restored object (default: 7)"},
+	{"restore-pause", "look so often whether what was ordered is there (default: 1m)",
+		.is_ours = true},
+	{"restore-tier", "Retrieval tier at which the restore will be processed. (Standard, "
+			 "Bulk or Expedited) (default: Standard)"},
+	{"restore-timeout", "maximum time to wait for objects transition (default: 24h)"},
 	{"retries", "set the number of retries attempted"},
 	{"storage-class", "set S3 storage class (STANDARD, STANDARD_IA, ONEZONE_IA, "
 			  "INTELLIGENT_TIERING or REDUCED_REDUNDANCY)"},

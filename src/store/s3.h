@@ -15,6 +15,11 @@
  *	s3.list-objects-v1=BOOL		for servers without ListObjectsV2
  *	s3.storage-class=NAME		of all that is written; GLACIER and DEEP_ARCHIVE of packs of
  *					data alone
+ *	s3.enable-restore=BOOL		what is in an archive is ordered back before it is read, if
+ *					the feature flag s3-restore is on; for restore-days=N (7)
+ *					in the tier restore-tier=Standard|Bulk|Expedited; it is
+ *					waited for during restore-timeout=DURATION (24h), with a
+ *					look every restore-pause=DURATION (1m; ours alone)
  *	s3.unsafe-anonymous-auth=BOOL	requests are not signed
  *	s3.instance-metadata=BOOL	without keys elsewhere, the service of the container or of
  *					the virtual machine is asked for some (ours alone: restic

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.c,
- * s3_meta.c), requests and what their answers mean (s3_talk.c), and files made of them (s3.c, s3_put.c).
+ * s3_meta.c), requests and what their answers mean (s3_talk.c), and files made of them (s3.c,
+ * s3_put.c, s3_warm.c).
  */
 #ifndef HF_STORE_S3_I_H
 #define HF_STORE_S3_I_H
@@ -92,6 +93,8 @@ struct s3 {
 	bool hashes_all;      /* hash-uploads */
 	size_t part;          /* bytes of a part of a large upload */
 	char *storage_class;  /* or NULL */
+	unsigned thaw_days;   /* so long a copy of what was in an archive stays */
+	const char *thaw_tier;
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
 
@@ -118,7 +121,7 @@ struct s3_ask {
 };
 
 /* The headers that every answer brings along, in a->values. */
-enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION };
+enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION, S3_CLASS, S3_RESTORE };
 
 /*
  * Makes the request and signs it. An answer that tells us the region of the bucket or that our clock
@@ -162,6 +165,13 @@ struct s3_key s3_key_of(const struct s3 *s, const struct hf_name *name);
 
 struct hf_err *s3_put(
 	struct hf_store *st, const struct hf_name *name, struct hf_bytes data) HF_MUST;
+
+/* True of a storage class whose objects must be ordered back before they can be read. */
+bool s3_is_archive(const char *storage_class);
+
+/* s3_warm.c: hf_store_warm() for S3, and its options. */
+struct hf_err *s3_warm(struct hf_store *st, const struct hf_name *name, bool *is_warm) HF_MUST;
+struct hf_err *s3_warm_options(struct s3 *s, const struct hf_open *o) HF_MUST;
 
 /* Finds out whether the server keeps to `If-None-Match: *`, and promises accordingly. */
 struct hf_err *s3_probe(struct s3 *s) HF_MUST;

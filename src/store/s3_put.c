@@ -24,6 +24,13 @@ add_header(struct s3_ask *ask, const char *name, const char *value)
 	ask->headers[i] = (struct hf_sigv4_pair){name, value};
 }
 
+bool
+s3_is_archive(const char *storage_class)
+{
+	return strcmp(storage_class, "GLACIER") == 0 ||
+	       strcmp(storage_class, "DEEP_ARCHIVE") == 0;
+}
+
 /*
  * Classes whose files must be ordered back before they can be read are, as in restic, for packs of
  * data alone; all others are for everything.
@@ -31,10 +38,7 @@ add_header(struct s3_ask *ask, const char *name, const char *value)
 static bool
 is_for_class(const struct s3 *s, const struct hf_name *name)
 {
-	bool is_archive = strcmp(s->storage_class, "GLACIER") == 0 ||
-			  strcmp(s->storage_class, "DEEP_ARCHIVE") == 0;
-
-	return !is_archive || (name->kind == HF_PACK && !name->is_meta);
+	return !s3_is_archive(s->storage_class) || (name->kind == HF_PACK && !name->is_meta);
 }
 
 static struct s3_ask

@@ -92,8 +92,9 @@ advice(struct hf_str code)
 		{"AuthorizationHeaderMalformed", "; is -o s3.region= right?"},
 		{"ExpiredToken", "; new keys are needed, with a new AWS_SESSION_TOKEN"},
 		{"InvalidAccessKeyId", "; is AWS_ACCESS_KEY_ID right?"},
-		{"InvalidObjectState", "; it is in an archive: order it back (restore-object) "
-				       "and try again when it is there"},
+		{"InvalidObjectState", "; it is in an archive: order it back (-o "
+				       "s3.enable-restore=true, or restore-object) and try "
+				       "again when it is there"},
 		{"InvalidToken", "; is AWS_SESSION_TOKEN right?"},
 		{"NoSuchBucket", "; only init makes a bucket"},
 		{"RequestExpired", "; is the clock of this machine right?"},
@@ -295,7 +296,8 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 	const char *region, struct hf_http_answer *a)
 {
 	static const char *const want[] = {
-		"Date", "Last-Modified", "ETag", "x-amz-bucket-region"};
+		"Date", "Last-Modified", "ETag", "x-amz-bucket-region", "x-amz-storage-class",
+		"x-amz-restore"};
 	hf_auto(target) t = {.host = HF_BUF_MAX(1024),
 		.path = HF_BUF_MAX(8192),
 		.query = HF_BUF_MAX(8192),
@@ -330,7 +332,7 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 		.len = ask->len,
 		.out = ask->out,
 		.want = want,
-		.n_want = 4,
+		.n_want = sizeof want / sizeof want[0],
 		.deadline_s = ask->is_lock      ? HF_LOCK_CALL_S
 			      : ask->is_bounded ? WEB_CHANGE_S
 						: 0,

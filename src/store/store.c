@@ -164,6 +164,24 @@ hf_store_age(struct hf_store *s, const struct hf_name *name, double *seconds)
 }
 
 struct hf_err *
+hf_store_warm(struct hf_store *s, const struct hf_name *name, bool *is_warm)
+{
+	*is_warm = true;
+	if (!s->thaw.orders)
+		return NULL;
+	while (s->ops->warm == NULL && s->inner != NULL)
+		s = s->inner;
+	return s->ops->warm == NULL ? NULL
+				    : about(s->ops->warm(s, name, is_warm), "ordering", name);
+}
+
+const struct hf_thaw *
+hf_store_thaw(const struct hf_store *s)
+{
+	return &s->thaw;
+}
+
+struct hf_err *
 hf_store_del(struct hf_store *s, const struct hf_name *name)
 {
 	HF_TRY(about(hf_store_pass(s, name, true, 0), "deleting", name));
@@ -229,6 +247,7 @@ hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_stor
 		.can_hold = inner->can_hold,
 		.is_near = inner->is_near,
 		.has_copies = inner->has_copies,
+		.thaw = inner->thaw,
 		.within_s = inner->within_s,
 		.inner = inner};
 }

@@ -102,6 +102,14 @@ struct hf_err *hf_store_del(struct hf_store *s, const struct hf_name *name) HF_M
 bool hf_store_forget(struct hf_store *s, const struct hf_name *name);
 
 /*
+ * Sees to it that a file can be read: what lies in an archive is ordered back, which takes minutes
+ * or hours. *is_warm false: that is under way, and who asks again later orders nothing twice. True,
+ * always, where nothing is ever ordered (hf_store_thaw()). HF_ENOTFOUND: no such file.
+ */
+struct hf_err *hf_store_warm(
+	struct hf_store *s, const struct hf_name *name, bool *is_warm) HF_MUST;
+
+/*
  * How long ago, in seconds, the file was written, by the store's own clock; a store that cannot
  * tell says NAN. HF_ENOTFOUND: no such file.
  */
@@ -184,6 +192,17 @@ bool hf_store_is_near(const struct hf_store *s);
 /* True when what has been read of index files, snapshots and trees is kept on this machine. */
 bool hf_store_has_copies(const struct hf_store *s);
 
+/* Of a store with an archive, what the user says about it. */
+struct hf_thaw {
+	bool orders;    /* hf_store_warm() brings files back */
+	double wait_s;  /* so long what is under way is waited for */
+	double pause_s; /* between one look and the next */
+	/* Tells the user that `n` packs are waited for; or NULL. */
+	void (*say)(void *arg, size_t n);
+	void *say_arg;
+};
+const struct hf_thaw *hf_store_thaw(const struct hf_store *s);
+
 /* How many calls at once make sense (restic's `X.connections`). */
 unsigned hf_store_connections(const struct hf_store *s);
 
@@ -217,6 +236,7 @@ struct hf_store_ops {
 		struct hf_store *, const struct hf_name *, struct hf_bytes, int *);
 	enum hf_held (*held)(struct hf_store *, const struct hf_name *);
 	bool (*forget)(struct hf_store *, const struct hf_name *);
+	struct hf_err *(*warm)(struct hf_store *, const struct hf_name *, bool *);
 };
 
 /* First member of every backend's own struct; container_of() leads back. */
@@ -228,6 +248,7 @@ struct hf_store {
 	bool can_hold;
 	bool is_near;    /* a call costs no round trip to another computer */
 	bool has_copies; /* of metadata, which the first call fetches whole */
+	struct hf_thaw thaw;
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */

@@ -23,6 +23,7 @@ add_call(struct hf_buf *b, const struct hf_call *c)
 		[HF_OP_LIST] = "list",
 		[HF_OP_DEL] = "del",
 		[HF_OP_AGE] = "age",
+		[HF_OP_WARM] = "warm",
 	};
 
 	hf_buf_addf(b, " %s", words[c->op]);

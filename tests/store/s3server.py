@@ -52,6 +52,11 @@ class Object:
         self.etag = hashlib.md5(data).hexdigest()
         self.mtime = mtime
         self.storage_class = storage_class
+        self.comes = self.goes = None  # when a copy out of the archive is there, and when it is gone again
+        self.orders = 0                # how often one was asked for
+
+    def is_readable(self, now):
+        return self.storage_class not in ARCHIVES or bool(self.comes and self.comes <= now < self.goes)
 
 
 class Fault:
@@ -268,6 +273,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return lambda f: self.answer(204)
         if self.key not in objects:
             raise Refused(404, "NoSuchKey", "The key does not exist.")
+        if self.command == "POST" and "restore" in self.query:
+            return self.order(objects[self.key], body.decode())
+        if self.command == "POST":
+            raise Refused(405, "MethodNotAllowed", "POST is not for this.")
         return self.read(objects[self.key])
 
     def on_bucket(self):
@@ -336,13 +345,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         objects[self.key] = o
         return lambda f: self.answer(200, headers={"ETag": f'"{o.etag}"'})
 
+    def order(self, o, body):
+        """RestoreObject. What is there already stays for so many days from now on."""
+        top, now = self.server.top, self.server.top.now()
+        m = re.fullmatch(r'<RestoreRequest xmlns="http://s3.amazonaws.com/doc/2006-03-01/">(?:<Days>(\d+)</Days>|'
+                         r"<GlacierJobParameters><Tier>(Standard|Bulk|Expedited)</Tier></GlacierJobParameters>){2}"
+                         r"</RestoreRequest>", body)
+        if not m:
+            raise Refused(400, "MalformedXML", "The XML is not what was expected.")
+        if o.storage_class not in ARCHIVES:
+            raise Refused(403, "InvalidObjectState", "Restore is not allowed for the object's storage class")
+        if o.comes and o.comes > now:
+            raise Refused(409, "RestoreAlreadyInProgress", "Object restore is already in progress")
+        is_there = o.is_readable(now)
+        o.orders += 1
+        o.comes = o.comes if is_there else now + datetime.timedelta(seconds=top.thaw)
+        o.goes = max(o.comes, now) + datetime.timedelta(days=int(m[1]) + 1)  # S3 rounds up to midnight
+        return lambda f: self.answer(200 if is_there else top.accepted)
+
     def read(self, o):
         headers = {"ETag": f'"{o.etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes",
                    "Last-Modified": email.utils.format_datetime(o.mtime, usegmt=True)}
         m = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        now = self.server.top.now()
+        if o.storage_class != "STANDARD":
+            headers["x-amz-storage-class"] = o.storage_class
+        if o.comes and now < o.comes:
+            headers["x-amz-restore"] = 'ongoing-request="true"'
+        elif o.comes and now < o.goes:
+            gone = email.utils.format_datetime(o.goes, usegmt=True)
+            headers["x-amz-restore"] = f'ongoing-request="false", expiry-date="{gone}"'
         if self.command == "HEAD":
             return lambda f: self.answer(200, headers={**headers, "Content-Length": len(o.data)})
-        if o.storage_class in ARCHIVES:
+        if not o.is_readable(now):
             raise Refused(403, "InvalidObjectState", "The object is in an archive.")
         if not m:
             return lambda f: self.answer(200, o.data, headers, f)
@@ -401,16 +436,18 @@ class Server:
     """`domain`: buckets are also found in front of that name, as bucket.domain.
 
     `tls`: a certificate for localhost, as restd.Authority makes one; then the server speaks nothing else.
+    `thaw`: so many seconds after it was ordered, what is in an archive can be read.
     """
 
     def __init__(self, port=0, region="us-east-1", token=None, conditional=True, page=1000,
-                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None):
+                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None, thaw=0.0):
         self.access, self.secret, self.token = "HFTESTKEY", "geheim/+=secret", token
         self.region, self.conditional, self.page, self.v1_only = region, conditional, page, v1_only
         self.anonymous, self.clock, self.domain, self.min_part = anonymous, clock, domain, min_part
         self.lock, self.closing = threading.RLock(), threading.Event()
         self.buckets, self.uploads, self.faults, self.requests = {}, {}, [], []
         self.complete_fails = 0
+        self.thaw, self.accepted = thaw, 202
         self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)
         self.http.top = self
