@@ -324,8 +324,7 @@ s3_free(struct hf_store *st)
 
 	hf_http_free(s->http);
 	s3_place_clear(&s->place);
-	s3_keys_clear(&s->keys);
-	s3_meta_free(s->meta);
+	s3_lender_free(s->lender);
 	pthread_mutex_destroy(&s->lock);
 	free(s->region);
 	free(s->storage_class);
@@ -364,21 +363,18 @@ parse_class(const struct hf_open *o, char **out)
 	return NULL;
 }
 
-/* Keys that lie somewhere, or, only if that is wanted, those that a service hands out. */
 static struct hf_err *
 find_keys(struct s3 *s, const struct hf_open *o)
 {
-	bool is_anonymous = false, asks = false;
+	struct s3_source *source;
+	bool is_anonymous = false;
 
 	HF_TRY(hf_option_bool(o, "s3.unsafe-anonymous-auth", &is_anonymous));
-	HF_TRY(hf_option_bool(o, "s3.instance-metadata", &asks));
 	if (is_anonymous)
 		return NULL;
-	struct hf_err *e = s3_keys_find(o, &s->keys);
-	if (e == NULL || !asks || hf_err_code(e) != HF_EINVAL)
-		return e;
-	hf_err_free(e);
-	return s3_meta_new(o, &s->meta);
+	HF_TRY(s3_source_find(o, &source));
+	s->lender = s3_lender_new(source);
+	return NULL;
 }
 
 static struct hf_err *

@@ -6,7 +6,7 @@
  *	s3:http://host:port/bucket	without TLS
  *
  * Keys of objects are `prefix`/ and then the names of restic-format 1.1. Whose keys are used says
- * s3_i.h, s3_keys_find(). Options, as restic's unless it says otherwise:
+ * s3_keys.h, s3_source_find(). Options, as restic's unless it says otherwise:
  *
  *	s3.connections=N		5
  *	s3.region=NAME			else AWS_DEFAULT_REGION, else what the host's name or the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.c,
- * s3_meta.c), requests and what their answers mean (s3_talk.c), and files made of them (s3.c,
+ * What the parts of the S3 store share: where a bucket is (s3_place.c), who we are (s3_keys.h),
+ * requests and what their answers mean (s3_talk.c), and files made of them (s3.c,
  * s3_put.c, s3_warm.c).
  */
 #ifndef HF_STORE_S3_I_H
@@ -10,10 +10,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/secret.h"
 #include "net/http.h"
 #include "net/sigv4.h"
 #include "store/backend.h"
+#include "store/s3_keys.h"
 
 /* ---- places ---- */
 
@@ -42,43 +42,8 @@ bool s3_place_by_name(const struct s3_place *p, enum s3_lookup lookup);
 /* The region that Amazon's host names contain ("s3.eu-west-1.amazonaws.com"), or NULL. */
 char *s3_place_region(const struct s3_place *p);
 
-/* ---- keys ---- */
-
-/* All strings with a NUL behind. Without an id, requests are not signed. */
-struct s3_keys {
-	struct hf_secret id, secret, token;
-};
-
-void s3_keys_clear(struct s3_keys *k);
-
-/*
- * Looks for keys as restic does: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_ACCESS_KEY,
- * AWS_SECRET_KEY) with AWS_SESSION_TOKEN, MINIO_ROOT_USER and MINIO_ROOT_PASSWORD (or
- * MINIO_ACCESS_KEY, MINIO_SECRET_KEY), then profile AWS_PROFILE or "default" of the file
- * AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials. HF_EINVAL: there are none, and where they
- * would have been found.
- */
-struct hf_err *s3_keys_find(const struct hf_open *o, struct s3_keys *out) HF_MUST;
-
-/*
- * Keys that a service near this machine hands out, which is asked when the first are needed and
- * again some minutes before they end. From any thread. Where it is, is said by
- * AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or ..._FULL_URI with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
- * or AWS_CONTAINER_AUTHORIZATION_TOKEN, or else AWS_EC2_METADATA_SERVICE_ENDPOINT, or else it is
- * the one of Amazon's virtual machines at 169.254.169.254.
- */
-struct s3_meta;
-
-/* Asks nothing yet. HF_EINVAL: a URL that no secret should be sent to. */
-struct hf_err *s3_meta_new(const struct hf_open *o, struct s3_meta **out) HF_MUST;
-void s3_meta_free(struct s3_meta *m); /* NULL is fine */
-HF_AUTOPTR(s3_meta)
-
-/* Keys that are good for now. HF_EIO: there may be some the next time. HF_EFATAL: there are none. */
-struct hf_err *s3_meta_keys(struct s3_meta *m, struct s3_keys *out) HF_MUST;
-
-/* The server says that these keys have ended; the next call asks for new ones. */
-void s3_meta_expire(struct s3_meta *m, const struct s3_keys *tried);
+/* The host as it is signed: in lower case, without the port that nobody writes, as clients send it. */
+char *s3_normal_host(struct hf_str host, bool is_plain);
 
 /* ---- requests ---- */
 
@@ -86,8 +51,7 @@ struct s3 {
 	struct hf_store store;
 	struct hf_http *http;
 	struct s3_place place;
-	struct s3_keys keys;
-	struct s3_meta *meta; /* where keys come from instead, or NULL */
+	struct s3_lender *lender; /* of the keys; NULL: requests are not signed */
 	bool by_name;         /* s3_place_by_name() */
 	bool lists_v1;        /* list-objects-v1 */
 	bool hashes_all;      /* hash-uploads */

@@ -1,132 +1,109 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The keys that requests to S3 are signed with, from the places where people keep them. */
-#include <stdio.h>
+/* Keys in the environment, and the order in which the places for keys are looked at. */
+#include "store/s3_keys.h"
 
-#include "base/io.h"
-#include "base/text.h"
-#include "store/s3_i.h"
+struct env_source {
+	struct s3_source source;
+	struct s3_keys keys;
+};
 
-void
-s3_keys_clear(struct s3_keys *k)
+static struct env_source *
+env_of(struct s3_source *s)
 {
-	hf_secret_clear(&k->id);
-	hf_secret_clear(&k->secret);
-	hf_secret_clear(&k->token);
+	return hf_container_of(s, struct env_source, source);
 }
 
-static void
-set(struct hf_secret *s, struct hf_str value)
-{
-	hf_secret_set(s, hf_str_bytes(value));
-}
-
-/* A pair of variables, both of which must be set. */
-static bool
-from_env(const struct hf_open *o, const char *id_name, const char *secret_name,
-	struct s3_keys *out)
-{
-	const char *id = hf_open_env(o, id_name), *secret = hf_open_env(o, secret_name);
-
-	if (id == NULL || secret == NULL)
-		return false;
-	set(&out->id, hf_str(id));
-	set(&out->secret, hf_str(secret));
-	return true;
-}
-
-static bool
-from_aws_env(const struct hf_open *o, struct s3_keys *out)
-{
-	const char *id = hf_open_env(o, "AWS_ACCESS_KEY_ID");
-	const char *secret = hf_open_env(o, "AWS_SECRET_ACCESS_KEY");
-	const char *token = hf_open_env(o, "AWS_SESSION_TOKEN");
-
-	if (!from_env(o, id != NULL ? "AWS_ACCESS_KEY_ID" : "AWS_ACCESS_KEY",
-		    secret != NULL ? "AWS_SECRET_ACCESS_KEY" : "AWS_SECRET_KEY", out))
-		return false;
-	if (token != NULL)
-		set(&out->token, hf_str(token));
-	return true;
-}
-
-/* "key = value"; false: the line is none. */
-static bool
-split(struct hf_str line, struct hf_str *key, struct hf_str *value)
-{
-	const char *eq = memchr(line.p, '=', line.len);
-
-	if (eq == NULL)
-		return false;
-	*key = hf_text_trim((struct hf_str){line.p, (size_t)(eq - line.p)});
-	*value = hf_text_trim((struct hf_str){eq + 1, (size_t)(line.p + line.len - eq - 1)});
-	return true;
-}
-
-/* Takes what section `profile` says. */
-static void
-read_profile(struct hf_str text, const char *profile, struct s3_keys *out)
-{
-	struct hf_str line, key, value;
-	bool is_ours = false;
-
-	while (hf_text_line(&text, &line)) {
-		line = hf_text_trim(line);
-		if (line.len == 0 || line.p[0] == '#' || line.p[0] == ';')
-			continue;
-		if (line.p[0] == '[') {
-			struct hf_str name = {line.p + 1, line.len - 1};
-
-			if (name.len > 0 && name.p[name.len - 1] == ']')
-				name.len--;
-			is_ours = hf_str_is(hf_text_trim(name), profile);
-		} else if (is_ours && split(line, &key, &value)) {
-			if (hf_str_is(key, "aws_access_key_id"))
-				set(&out->id, value);
-			else if (hf_str_is(key, "aws_secret_access_key"))
-				set(&out->secret, value);
-			else if (hf_str_is(key, "aws_session_token"))
-				set(&out->token, value);
-		}
-	}
-}
-
-/* The shared credentials file. What is missing is missing; what cannot be read is an error. */
 static struct hf_err *
-from_file(const struct hf_open *o, struct s3_keys *out)
+env_get(struct s3_source *s, struct s3_keys *out, int64_t *end)
 {
-	const char *named = hf_open_env(o, "AWS_SHARED_CREDENTIALS_FILE");
-	const char *home = hf_open_env(o, "HOME"), *profile = hf_open_env(o, "AWS_PROFILE");
-	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
-	hf_autofree char *path = NULL;
-	struct hf_err *e;
+	const struct s3_keys *k = &env_of(s)->keys;
 
-	if (named == NULL && home == NULL)
-		return NULL;
-	if (asprintf(&path, "%s%s", named != NULL ? named : home,
-		    named != NULL ? "" : "/.aws/credentials") < 0)
-		abort();
-	e = hf_read_file(path, &text);
-	if (e == NULL)
-		read_profile(hf_bytes_str(hf_buf_bytes(&text)),
-			profile != NULL ? profile : "default", out);
-	if (text.p != NULL)
-		explicit_bzero(text.p, text.len);
-	return hf_err_in(hf_err_ignore(e, HF_ENOTFOUND), "reading the keys for S3");
+	*end = S3_NO_END;
+	hf_secret_set(&out->id, (struct hf_bytes){k->id.p, k->id.len});
+	hf_secret_set(&out->secret, (struct hf_bytes){k->secret.p, k->secret.len});
+	hf_secret_set(&out->token, (struct hf_bytes){k->token.p, k->token.len});
+	return NULL;
 }
 
-struct hf_err *
-s3_keys_find(const struct hf_open *o, struct s3_keys *out)
+static void
+env_free(struct s3_source *s)
 {
-	if (from_aws_env(o, out) ||
-		from_env(o, "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", out) ||
-		from_env(o, "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", out))
+	s3_keys_clear(&env_of(s)->keys);
+	free(env_of(s));
+}
+
+/* A pair of variables, both of which must be set; NULL: they are not. */
+static struct s3_source *
+env_source(const char *name, const char *id, const char *secret, const char *token)
+{
+	if (id == NULL || secret == NULL)
 		return NULL;
-	HF_TRY(from_file(o, out));
-	if (out->id.len > 0 && out->secret.len > 0)
-		return NULL;
+	struct env_source *s = hf_new(struct env_source);
+
+	s->source = (struct s3_source){
+		.name = name, .get = env_get, .free = env_free, .is_fixed = true};
+	s3_secret_set(&s->keys.id, hf_str(id));
+	s3_secret_set(&s->keys.secret, hf_str(secret));
+	if (token != NULL)
+		s3_secret_set(&s->keys.token, hf_str(token));
+	return &s->source;
+}
+
+static const char *
+either(const struct hf_open *o, const char *first, const char *second)
+{
+	const char *value = hf_open_env(o, first);
+
+	return value != NULL ? value : hf_open_env(o, second);
+}
+
+static struct s3_source *
+from_env(const struct hf_open *o)
+{
+	struct s3_source *s = env_source("AWS_ACCESS_KEY_ID",
+		either(o, "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"),
+		either(o, "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"),
+		hf_open_env(o, "AWS_SESSION_TOKEN"));
+
+	if (s == NULL)
+		s = env_source("MINIO_ROOT_USER", hf_open_env(o, "MINIO_ROOT_USER"),
+			hf_open_env(o, "MINIO_ROOT_PASSWORD"), NULL);
+	return s != NULL ? s
+			 : env_source("MINIO_ACCESS_KEY", hf_open_env(o, "MINIO_ACCESS_KEY"),
+				   hf_open_env(o, "MINIO_SECRET_KEY"), NULL);
+}
+
+static struct hf_err *
+no_keys(const struct hf_open *o)
+{
+	bool has_id = either(o, "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY") != NULL;
+	bool has_secret = either(o, "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY") != NULL;
+
+	if (has_id != has_secret)
+		return hf_err(HF_EINVAL, "there are no keys for S3: $%s is set but $%s is empty",
+			has_id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
+			has_id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
 	return hf_err(HF_EINVAL,
 		"there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
 		"write them into ~/.aws/credentials (where the machine has a role: -o "
 		"s3.instance-metadata=true; for a bucket that everybody may read: -o "
 		"s3.unsafe-anonymous-auth=true)");
+}
+
+struct hf_err *
+s3_source_find(const struct hf_open *o, struct s3_source **out)
+{
+	struct s3_source *s = from_env(o);
+	bool asks = false;
+
+	HF_TRY(hf_option_bool(o, "s3.instance-metadata", &asks));
+	if (s == NULL)
+		HF_TRY(s3_profile_source(o, &s));
+	if (s == NULL)
+		HF_TRY(s3_mc_source(o, &s));
+	if (s == NULL)
+		HF_TRY(s3_web_source(o, &s));
+	if (s == NULL && asks)
+		HF_TRY(s3_meta_source(o, &s));
+	return s != NULL ? s3_role_source(o, s, out) : no_keys(o);
 }

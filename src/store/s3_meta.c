@@ -7,73 +7,51 @@
  */
 #include <stdio.h>
 
-#include "base/io.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "codec/json.h"
-#include "store/s3_i.h"
+#include "store/s3_keys.h"
 #include "store/web_i.h"
 
 enum {
 	CONNECT_S = 2,
 	ASK_S = 5,       /* three requests are over before one about a lock must be */
-	AHEAD_S = 300,   /* so long before their end keys are replaced */
-	PAUSE_S = 60,    /* keys that come with less are not asked for again at once */
 	NO_END_S = 3600, /* keys without an end */
-	MAX_SAID = 64 << 10,
 };
 
 struct s3_meta {
+	struct s3_source source;
 	struct hf_http *http;
 	char *container;       /* the URL of a container's keys; NULL: the machine has them */
 	char *machine;         /* the URL of the machine's service */
 	char *token_file;      /* or NULL; what is sent to the container's service, */
 	struct hf_secret auth; /* or so, or nothing */
-
-	pthread_mutex_t
-		lock; /* guards what follows; who gets new keys keeps the others waiting */
-	struct s3_keys keys;
-	int64_t asked, end; /* seconds since 1970; `end` 0: there are no keys */
 };
 
-static void
-wipe(struct hf_buf *b)
+static struct s3_meta *
+meta_of(struct s3_source *s)
 {
-	if (b->p != NULL)
-		explicit_bzero(b->p, b->len);
-	hf_buf_clear(b);
-}
-
-/* Text that may be secret, with a NUL behind. */
-struct said {
-	struct hf_buf text;
-};
-
-static void
-said_clear(struct said *s)
-{
-	wipe(&s->text);
+	return hf_container_of(s, struct s3_meta, source);
 }
 
 /* "Name: value" of a secret. */
 static struct hf_err *
-make_header(struct hf_buf *out, const char *name, struct hf_str value)
+make_header(struct s3_said *out, const char *name, struct hf_str value)
 {
-	HF_TRY(hf_buf_reserve(out, MAX_SAID));
-	hf_buf_addf(out, "%s: ", name);
-	hf_buf_add(out, value.p, value.len);
-	HF_TRY(hf_buf_ok(out));
-	for (size_t i = 0; i < out->len; i++)
-		if (out->p[i] < ' ' || out->p[i] == 0x7f)
+	HF_TRY(s3_said_init(out));
+	hf_buf_addf(&out->text, "%s: ", name);
+	hf_buf_add(&out->text, value.p, value.len);
+	HF_TRY(hf_buf_ok(&out->text));
+	for (size_t i = 0; i < out->text.len; i++)
+		if (out->text.p[i] < ' ' || out->text.p[i] == 0x7f)
 			return hf_err(HF_EFATAL, "a token that is none");
-	hf_buf_add_char(out, '\0');
-	return hf_buf_ok(out);
+	hf_buf_add_char(&out->text, '\0');
+	return hf_buf_ok(&out->text);
 }
 
-/* One request; `header` may be "". What is not there is a fault as any other: no file is meant. */
+/* One request; `header` may be "". */
 static struct hf_err *
 ask(struct s3_meta *m, const char *method, const char *url, const char *header,
-	struct said *out)
+	struct s3_said *out)
 {
 	hf_auto(hf_http_answer) a = {0};
 	const char *const headers[] = {header};
@@ -88,196 +66,76 @@ ask(struct s3_meta *m, const char *method, const char *url, const char *header,
 		.no_redirect = true,
 	};
 
-	out->text = (struct hf_buf)HF_BUF_MAX(MAX_SAID);
-	HF_TRY(hf_buf_reserve(
-		&out->text, MAX_SAID)); /* it does not move, and is wiped as a whole */
+	HF_TRY(s3_said_init(out));
 	HF_TRY(hf_http_do(m->http, &r, &a));
-	HF_TRY(hf_http_error(&a));
-	hf_buf_add_char(&out->text, '\0');
-	return hf_buf_ok(&out->text);
-}
-
-static struct hf_str
-text_of(const struct said *s)
-{
-	return hf_text_trim((struct hf_str){(const char *)s->text.p, s->text.len - 1});
+	return hf_http_error(&a);
 }
 
 /* ---- the two services ---- */
 
 static struct hf_err *
-ask_container(struct s3_meta *m, struct said *out)
+ask_container(struct s3_meta *m, struct s3_said *out)
 {
-	hf_auto(said) file = {.text = HF_BUF_MAX(MAX_SAID)};
-	hf_auto(said) header = {.text = HF_BUF_MAX(MAX_SAID)};
+	hf_auto(s3_said) file = {0}, header = {0};
 	struct hf_str auth = hf_bytes_str((struct hf_bytes){m->auth.p, m->auth.len});
 
 	/* Read anew each time, because whoever writes it does. */
 	if (m->token_file != NULL) {
-		HF_TRY(hf_read_file(m->token_file, &file.text));
-		auth = hf_text_trim(hf_bytes_str(hf_buf_bytes(&file.text)));
+		HF_TRY(s3_said_read(m->token_file, &file));
+		auth = s3_said_str(&file);
 	}
-	if (auth.len > 0)
-		HF_TRY(make_header(&header.text, "Authorization", auth));
-	return ask(
-		m, "GET", m->container, auth.len > 0 ? (const char *)header.text.p : "", out);
+	if (auth.len == 0)
+		return ask(m, "GET", m->container, "", out);
+	HF_TRY(make_header(&header, "Authorization", auth));
+	return ask(m, "GET", m->container, (const char *)header.text.p, out);
+}
+
+/* The URL of the service of the machine, and behind it `path` and `last`, the latter encoded. */
+static struct hf_err *
+make_url(const struct s3_meta *m, const char *path, struct hf_str last, struct hf_buf *out)
+{
+	hf_buf_reset(out);
+	hf_buf_addf(out, "%s/latest/%s", m->machine, path);
+	hf_http_encode(out, last, false);
+	hf_buf_add_char(out, '\0');
+	return hf_buf_ok(out);
 }
 
 static struct hf_err *
-ask_machine(struct s3_meta *m, struct said *out)
+ask_machine(struct s3_meta *m, struct s3_said *out)
 {
-	static const char path[] = "/latest/meta-data/iam/security-credentials/";
-	hf_auto(said) token = {0}, header = {.text = HF_BUF_MAX(MAX_SAID)}, roles = {0};
+	static const char path[] = "meta-data/iam/security-credentials/";
+	hf_auto(s3_said) token = {0}, header = {0}, roles = {0};
 	hf_auto(hf_buf) url = HF_BUF_MAX(4096);
 	struct hf_str rest, role;
 
-	hf_buf_addf(&url, "%s/latest/api/token", m->machine);
-	hf_buf_add_char(&url, '\0');
-	HF_TRY(hf_buf_ok(&url));
+	HF_TRY(make_url(m, "api/token", hf_str(""), &url));
 	HF_TRY(ask(m, "PUT", (const char *)url.p, "X-aws-ec2-metadata-token-ttl-seconds: 60",
 		&token));
-	HF_TRY(make_header(&header.text, "X-aws-ec2-metadata-token", text_of(&token)));
-	hf_buf_reset(&url);
-	hf_buf_addf(&url, "%s%s", m->machine, path);
-	hf_buf_add_char(&url, '\0');
-	HF_TRY(hf_buf_ok(&url));
+	HF_TRY(make_header(&header, "X-aws-ec2-metadata-token", s3_said_str(&token)));
+	HF_TRY(make_url(m, path, hf_str(""), &url));
 	HF_TRY(ask(m, "GET", (const char *)url.p, (const char *)header.text.p, &roles));
-	rest = text_of(&roles);
+	rest = s3_said_str(&roles);
 	if (!hf_text_line(&rest, &role) || role.len == 0)
 		return hf_err(HF_EFATAL, "this machine has no role");
-	hf_buf_reset(&url);
-	hf_buf_addf(&url, "%s%s", m->machine, path);
-	hf_http_encode(&url, hf_text_trim(role), false);
-	hf_buf_add_char(&url, '\0');
-	HF_TRY(hf_buf_ok(&url));
+	HF_TRY(make_url(m, path, hf_text_trim(role), &url));
 	return ask(m, "GET", (const char *)url.p, (const char *)header.text.p, out);
 }
 
-/* ---- keys ---- */
-
-static void
-take(struct hf_json *j, struct hf_secret *out)
-{
-	hf_secret_set(out, hf_str_bytes(hf_json_str(j)));
-}
-
-/* Sets the keys only when all of them are there. */
 static struct hf_err *
-read_keys(struct s3_meta *m, struct hf_str text)
+meta_get(struct s3_source *s, struct s3_keys *out, int64_t *end)
 {
-	hf_auto(said) scratch = {.text = HF_BUF_MAX(MAX_SAID)};
-	hf_auto(s3_keys) keys = {0};
-	struct hf_time end = {.sec = m->asked + NO_END_S};
-	struct hf_json j;
-	struct hf_str key;
+	struct s3_meta *m = meta_of(s);
+	hf_auto(s3_said) said = {0};
 
-	hf_json_init(&j, hf_str_bytes(text), &scratch.text);
-	for (hf_json_object(&j); hf_json_key(&j, &key);) {
-		if (hf_json_key_is(key, "AccessKeyId"))
-			take(&j, &keys.id);
-		else if (hf_json_key_is(key, "SecretAccessKey"))
-			take(&j, &keys.secret);
-		else if (hf_json_key_is(key, "Token"))
-			take(&j, &keys.token);
-		else if (hf_json_key_is(key, "Expiration"))
-			end = hf_json_time(&j);
-		else
-			hf_json_skip(&j);
-	}
-	/* The place of a fault may be told, but nothing of what stands there. */
-	HF_TRY(hf_json_end(&j));
-	if (keys.id.len == 0 || keys.secret.len == 0)
-		return hf_err(HF_EFATAL, "there are no keys in what it says");
-	s3_keys_clear(&m->keys);
-	m->keys = keys;
-	keys = (struct s3_keys){0};
-	m->end = end.sec;
+	HF_TRY(m->container != NULL ? ask_container(m, &said) : ask_machine(m, &said));
+	HF_TRY(s3_keys_read(s3_said_str(&said), out, end));
+	if (*end == S3_NO_END)
+		*end = hf_time_now().sec + NO_END_S;
 	return NULL;
 }
 
-static struct hf_err *
-get_keys(struct s3_meta *m)
-{
-	hf_auto(said) said = {0};
-
-	HF_TRY(m->container != NULL ? ask_container(m, &said) : ask_machine(m, &said));
-	return read_keys(m, text_of(&said));
-}
-
-/* Gets new keys if they are due. As long as the old ones are good, it may fail. */
-static struct hf_err *
-renew(struct s3_meta *m)
-{
-	int64_t now = hf_time_now().sec;
-	bool is_good = m->end > now;
-
-	if (m->end - AHEAD_S > now || (is_good && now - m->asked < PAUSE_S))
-		return NULL;
-	m->asked = now;
-	hf_autoptr(hf_err) e = get_keys(m);
-	if (e == NULL || is_good)
-		return NULL;
-	return hf_err(hf_err_code(e) == HF_EIO || hf_err_code(e) == HF_ECANCELED
-			      ? hf_err_code(e)
-			      : HF_EFATAL,
-		"asking for keys for S3 (s3.instance-metadata): %s", hf_err_text(e));
-}
-
-static void
-copy(struct hf_secret *to, const struct hf_secret *from)
-{
-	hf_secret_set(to, (struct hf_bytes){from->p, from->len});
-}
-
-struct hf_err *
-s3_meta_keys(struct s3_meta *m, struct s3_keys *out)
-{
-	struct hf_err *e;
-
-	pthread_mutex_lock(&m->lock);
-	e = renew(m);
-	if (e == NULL) {
-		copy(&out->id, &m->keys.id);
-		copy(&out->secret, &m->keys.secret);
-		copy(&out->token, &m->keys.token);
-	}
-	pthread_mutex_unlock(&m->lock);
-	return e;
-}
-
-void
-s3_meta_expire(struct s3_meta *m, const struct s3_keys *tried)
-{
-	pthread_mutex_lock(&m->lock);
-	/* Another thread may have new ones already. */
-	if (m->keys.id.len == tried->id.len && tried->id.len > 0 &&
-		memcmp(m->keys.id.p, tried->id.p, tried->id.len) == 0)
-		m->end = 0;
-	pthread_mutex_unlock(&m->lock);
-}
-
 /* ---- where to ask ---- */
-
-/* Without TLS, only who is on this machine or beside it is asked: the token is secret. */
-static bool
-is_trusted(const char *url)
-{
-	static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]", "169.254.170.2",
-		"169.254.170.23", "[fd00:ec2::23]"};
-	const char *host = url + strlen("http://");
-
-	if (strncmp(url, "https://", strlen("https://")) == 0)
-		return true;
-	if (strncmp(url, "http://", strlen("http://")) != 0)
-		return false;
-	for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
-		size_t len = strlen(hosts[i]);
-
-		if (strncmp(host, hosts[i], len) == 0 && strchr(":/?", host[len]) != NULL)
-			return true;
-	}
-	return false;
-}
 
 static struct hf_err *
 find_service(struct s3_meta *m, const struct hf_open *o)
@@ -299,7 +157,7 @@ find_service(struct s3_meta *m, const struct hf_open *o)
 	} else if (full != NULL) {
 		m->container = hf_str_dup(hf_str(full));
 	}
-	if (m->container != NULL && !is_trusted(m->container))
+	if (m->container != NULL && !s3_is_trusted(m->container))
 		return hf_err(HF_EINVAL, "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither "
 					 "https:// nor this machine");
 	if (file != NULL)
@@ -309,34 +167,37 @@ find_service(struct s3_meta *m, const struct hf_open *o)
 	return NULL;
 }
 
-struct hf_err *
-s3_meta_new(const struct hf_open *o, struct s3_meta **out)
+static void
+meta_free(struct s3_source *s)
 {
-	struct hf_http_options http = web_options(o);
-	hf_autoptr(s3_meta) m = hf_new(struct s3_meta);
+	struct s3_meta *m = meta_of(s);
 
-	pthread_mutex_init(&m->lock, NULL);
-	http.http_proxy = http.https_proxy = NULL;
-	http.upload = http.download = NULL;
-	http.connect_s = CONNECT_S;
-	http.stall_s = ASK_S;
-	HF_TRY(find_service(m, o));
-	HF_TRY(hf_http_new(&http, &m->http));
-	*out = hf_steal(m);
-	return NULL;
-}
-
-void
-s3_meta_free(struct s3_meta *m)
-{
-	if (m == NULL)
-		return;
 	hf_http_free(m->http);
 	free(m->container);
 	free(m->machine);
 	free(m->token_file);
 	hf_secret_clear(&m->auth);
-	s3_keys_clear(&m->keys);
-	pthread_mutex_destroy(&m->lock);
 	free(m);
+}
+
+struct hf_err *
+s3_meta_source(const struct hf_open *o, struct s3_source **out)
+{
+	struct hf_http_options http = web_options(o);
+	struct s3_meta *m = hf_new(struct s3_meta);
+
+	m->source = (struct s3_source){
+		.name = "s3.instance-metadata", .get = meta_get, .free = meta_free};
+	http.http_proxy = http.https_proxy = NULL;
+	http.upload = http.download = NULL;
+	http.connect_s = CONNECT_S;
+	http.stall_s = ASK_S;
+	struct hf_err *e = find_service(m, o);
+	if (e == NULL)
+		e = hf_http_new(&http, &m->http);
+	if (e != NULL)
+		meta_free(&m->source);
+	else
+		*out = &m->source;
+	return e;
 }

@@ -38,9 +38,8 @@ is_plain_text(struct hf_str s)
 	return s.len > 0;
 }
 
-/* The host as it is signed: without the port that nobody writes, as HTTP clients send it. */
-static char *
-normal_host(struct hf_str host, bool is_plain)
+char *
+s3_normal_host(struct hf_str host, bool is_plain)
 {
 	const char *usual = is_plain ? ":80" : ":443";
 	char *copy;
@@ -82,7 +81,7 @@ s3_place_parse(const char *text, struct s3_place *out)
 			(int)bucket.len, bucket.p);
 	rooted = hf_path_join("/", text + bucket.len);
 	clean = hf_path_clean(rooted);
-	out->host = normal_host(host, out->is_plain);
+	out->host = s3_normal_host(host, out->is_plain);
 	out->bucket = hf_str_dup(bucket);
 	out->prefix = hf_str_dup(hf_str(clean + 1));
 	return NULL;

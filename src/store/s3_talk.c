@@ -361,9 +361,12 @@ learn_region(struct s3 *s, const char *tried, struct hf_str region)
 	return !hf_str_is(region, tried);
 }
 
-/* An answer to HEAD has no body that could name the region, and not every server has the header. */
+/*
+ * An answer to HEAD has no body that could say what was wrong: the region, which not every server has
+ * in a header, or keys that have ended. The same goes for a request that has room for an answer.
+ */
 static bool
-ask_for_region(struct s3 *s, const struct s3_keys *keys, const char *tried)
+ask_for_reason(struct s3 *s, const struct s3_keys *keys, const char *tried)
 {
 	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
@@ -371,8 +374,11 @@ ask_for_region(struct s3 *s, const struct s3_keys *keys, const char *tried)
 	hf_autoptr(hf_err) e = send_once(s, &ask, keys, tried, &a);
 	struct said said;
 
-	return e == NULL && read_error(hf_buf_bytes(&a.says), &scratch, &said) &&
-	       learn_region(s, tried, said.region);
+	if (e != NULL || !read_error(hf_buf_bytes(&a.says), &scratch, &said))
+		return false;
+	if (hf_str_is(said.code, "ExpiredToken"))
+		return s->lender != NULL && s3_lender_expire(s->lender, keys);
+	return learn_region(s, tried, said.region);
 }
 
 /* Takes over the server's time, which stands in every answer of HTTP. */
@@ -422,10 +428,8 @@ learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
 	if (is_said && (hf_str_is(said.code, "RequestTimeTooSkewed") ||
 			       hf_str_is(said.code, "RequestExpired")))
 		return learn_time(s, a);
-	if (is_said && s->meta != NULL && hf_str_is(said.code, "ExpiredToken")) {
-		s3_meta_expire(s->meta, keys);
-		return true;
-	}
+	if (is_said && hf_str_is(said.code, "ExpiredToken"))
+		return s->lender != NULL && s3_lender_expire(s->lender, keys);
 	if (a->status != 301 && a->status != 307 && a->status != 400 && a->status != 403)
 		return false;
 	if (a->values[S3_REGION] != NULL &&
@@ -437,7 +441,7 @@ learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
 		return false;
 	/* No room for the reason. */
 	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a)
-				: ask_for_region(s, keys, tried);
+				: ask_for_reason(s, keys, tried);
 }
 
 struct hf_err *
@@ -447,14 +451,13 @@ s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 
 	for (int i = 1;; i++) {
 		hf_autofree char *region = s3_region(s);
-		hf_auto(s3_keys) lent = {0};
-		const struct s3_keys *keys = s->meta != NULL ? &lent : &s->keys;
+		hf_auto(s3_keys) keys = {0};
 
-		if (s->meta != NULL)
-			HF_TRY(s3_meta_keys(s->meta, &lent));
-		HF_TRY(send_once(s, ask, keys, region, a));
+		if (s->lender != NULL)
+			HF_TRY(s3_lender_keys(s->lender, &keys));
+		HF_TRY(send_once(s, ask, &keys, region, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, a, keys, region, is_head))
+			!learn(s, a, &keys, region, is_head))
 			return NULL;
 	}
 }

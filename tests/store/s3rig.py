@@ -7,8 +7,10 @@ import json
 import os
 import re
 import threading
+import urllib.parse
 
 import repos
+import s3server
 import tap
 
 
@@ -134,3 +136,81 @@ class Metadata:
         return json.dumps({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": self.server.access,
                            "SecretAccessKey": self.server.secret, "Token": self.server.token,
                            "Expiration": f"{end:%Y-%m-%dT%H:%M:%SZ}"})
+
+
+class Sts:
+    """The Security Token Service, which gives everybody who may have them keys of a role for an S3 server.
+
+    Who signs must have the keys that `server` had at first; who brings a token, `web_token`. Both must
+    ask for `ROLE`. Each time, the server gets new keys, which end after `lives` seconds, and those before
+    end at once (server.ended). `asked` has the fields of each request; `fails` says what the next ones get.
+    """
+
+    ROLE = "arn:aws:iam::123456789012:role/of test"
+
+    def __init__(self, server, region="us-east-1", lives=3600, clock=0.0, web_token="web.identity/of+test=="):
+        self.server, self.region, self.lives, self.clock, self.web_token = server, region, lives, clock, web_token
+        self.access, self.secret, self.token = server.access, server.secret, server.token
+        self.anonymous, self.ended, self.asked, self.fails, self.given = False, set(), [], [], 0
+        top = self
+
+        class Handler(s3server.Handler):
+            service = "sts"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                fields = dict(urllib.parse.parse_qsl(body.decode(), strict_parsing=True))
+                top.asked.append(fields)
+                try:
+                    if top.fails:
+                        raise s3server.Refused(*top.fails.pop(0))
+                    if fields["Action"] == "AssumeRole":
+                        self.verify(body)
+                    self.answer(200, top.answer(self, fields))
+                except s3server.Refused as e:
+                    self.answer(e.status, f"<ErrorResponse><Error><Type>Sender</Type><Code>{e.code}</Code><Message>"
+                                f"{e.message}</Message></Error><RequestId>1</RequestId></ErrorResponse>")
+
+            do_GET = do_PUT = do_DELETE = do_HEAD = None
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.http.top = self
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+    def now(self):
+        return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock)
+
+    def answer(self, handler, fields):
+        action = fields["Action"]
+        if handler.path != "/" or handler.headers["Content-Type"] != "application/x-www-form-urlencoded":
+            raise s3server.Refused(404, "InvalidAction", "not here")
+        if fields["Version"] != "2011-06-15" or not fields.get("RoleSessionName"):
+            raise s3server.Refused(400, "ValidationError", "a field is missing")
+        if action == "AssumeRoleWithWebIdentity" and fields.get("WebIdentityToken") != self.web_token:
+            raise s3server.Refused(400, "InvalidIdentityToken", "The token is not ours.")
+        if fields["RoleArn"] != self.ROLE:
+            raise s3server.Refused(403, "AccessDenied", "You may not have this role.")
+        with self.server.lock:
+            if self.server.access != self.access:
+                self.server.ended.add(self.server.token)
+            self.given += 1
+            n = self.given
+            self.server.access, self.server.secret = f"ROLE{n}", f"secret-of-test-{n}+/"
+            self.server.token = f"session/of+test=={n}"
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.lives)
+        return (f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result>'
+                f"<AssumedRoleUser><Arn>{self.ROLE}</Arn><AssumedRoleId>1:x</AssumedRoleId></AssumedRoleUser>"
+                f"<Credentials><AccessKeyId>{self.server.access}</AccessKeyId>"
+                f"<SecretAccessKey>{self.server.secret}</SecretAccessKey>"
+                f"<SessionToken>{self.server.token}</SessionToken>"
+                f"<Expiration>{end:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials></{action}Result>"
+                f"<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></{action}Response>")

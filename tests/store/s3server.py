@@ -77,6 +77,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
+    service = "s3"
 
     def log_message(self, *args):
         pass
@@ -94,19 +95,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if top.anonymous:
                 return body
             raise Refused(403, "AccessDenied", "Access Denied.")
-        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?"
+        m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/" + self.service + r"/aws4_request, ?"
                          r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})", auth)
         if not m:
             raise Refused(400, "AuthorizationHeaderMalformed", "not of the form wanted")
         access, day, region, names, signature = m.groups()
         names = names.split(";")
+        if self.headers.get("x-amz-security-token") in top.ended:
+            raise Refused(400, "ExpiredToken", "The provided token has expired.")
         if access != top.access:
             raise Refused(403, "InvalidAccessKeyId", "The key is not known.")
         if region != top.region:
             raise Refused(400, "AuthorizationHeaderMalformed", f"the region is not {region}",
                           f"<Region>{top.region}</Region>", {"x-amz-bucket-region": top.region})
         date = self.headers.get("x-amz-date", "")
-        must = {"host", "x-amz-date", "x-amz-content-sha256"} | {
+        must = {"host", "x-amz-date"} | ({"x-amz-content-sha256"} if self.service == "s3" else set()) | {
             h.lower() for h in self.headers if h.lower().startswith("x-amz-")}
         if names != sorted(set(names)) or not must <= set(names) or not date.startswith(day):
             raise Refused(403, "AccessDenied", "There were headers which were not signed.")
@@ -122,15 +125,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         ours = canonical(urllib.parse.unquote(path, errors="surrogateescape"), "/")
         if ours != path:
             raise Refused(400, "InvalidURI", f"the path should be {ours}")
-        payload = self.headers["x-amz-content-sha256"]
+        payload = self.headers.get("x-amz-content-sha256") or hashlib.sha256(body).hexdigest()
         text = "\n".join([
             self.command, path, "&".join(f"{k}={v}" for k, v in pairs),
             *(f"{n}:{','.join(' '.join(v.split()) for v in self.headers.get_all(n, ['']))}" for n in names),
             "", ";".join(names), payload])
-        scope = f"{day}/{region}/s3/aws4_request"
+        scope = f"{day}/{region}/{self.service}/aws4_request"
         sts = f"AWS4-HMAC-SHA256\n{date}\n{scope}\n{hashlib.sha256(text.encode()).hexdigest()}"
         key = ("AWS4" + top.secret).encode()
-        for part in day, region, "s3", "aws4_request":
+        for part in day, region, self.service, "aws4_request":
             key = hmac256(key, part)
         if not hmac.compare_digest(hmac256(key, sts).hex(), signature):
             raise Refused(403, "SignatureDoesNotMatch", "The signature does not match.",
@@ -447,6 +450,7 @@ class Server:
         self.lock, self.closing = threading.RLock(), threading.Event()
         self.buckets, self.uploads, self.faults, self.requests = {}, {}, [], []
         self.complete_fails = 0
+        self.ended = set()  # session tokens whose time is over
         self.thaw, self.accepted = thaw, 202
         self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """S3 against a server of our own (s3server.py), which goes wrong when it is told to."""
 
+import json
 import os
 
+import locking
 import repos
 import restd
 import s3rig
@@ -102,19 +104,28 @@ def keys_are_found_where_restic_finds_them(tmp):
     holdfast = repos.holdfast()
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     with s3server.Server() as s:
-        text = (f"[default]\naws_access_key_id = wrong\naws_secret_access_key=wrong\n# no\n[ other ]\n"
+        host = {"url": "https://x", "accessKey": s.access, "secretKey": s.secret, "api": "S3v4"}
+        (tmp / "mc").write_text(json.dumps({"version": "10", "aliases": {"gcs": {"accessKey": "no"}, "s3": host}}))
+        (tmp / ".mc").mkdir()
+        (tmp / ".mc/config.json").write_text(json.dumps({"version": "9", "hosts": {"mine": host}}))
+        text = (f"[default]\naws_access_key_id = wrong\naws_secret_access_key=wrong\n# no\n[other]\n"
                 f"aws_access_key_id={s.access}\naws_secret_access_key = {s.secret}\n")
         (tmp / "keys").write_text(text)
         (tmp / ".aws").mkdir()
-        (tmp / ".aws/credentials").write_text(text.replace("[ other ]", "[x]").replace("[default]", "[y]")
+        (tmp / ".aws/credentials").write_text(text.replace("[other]", "[x]").replace("[default]", "[y]")
                                               .replace("[x]", "[default]"))
         holdfast(s.url("bucket"), "init", env=s.env)
         for env in ({"AWS_ACCESS_KEY": s.access, "AWS_SECRET_KEY": s.secret},
                     {"MINIO_ROOT_USER": s.access, "MINIO_ROOT_PASSWORD": s.secret},
                     {"MINIO_ACCESS_KEY": s.access, "MINIO_SECRET_KEY": s.secret},
                     {"AWS_SHARED_CREDENTIALS_FILE": str(tmp / "keys"), "AWS_PROFILE": "other"},
+                    {"MINIO_SHARED_CREDENTIALS_FILE": str(tmp / "mc")},
+                    {"MINIO_ALIAS": "mine", "HOME": str(tmp)},
                     {"AWS_SHARED_CREDENTIALS_FILE": "", "HOME": str(tmp)}):
-            holdfast(s.url("bucket"), "snapshots", env={**s.env, **nothing, **env})
+            for program in holdfast, repos.restic("restic-new"):
+                program(s.url("bucket"), "cat", "config", "--no-lock", env={**s.env, **nothing, **env})
+        r = holdfast(s.url("bucket"), "snapshots", env={**s.env, "AWS_ACCESS_KEY_ID": ""}, check=1)
+        tap.contains(r.stderr, "$AWS_SECRET_ACCESS_KEY is set but $AWS_ACCESS_KEY_ID is empty")
         s.anonymous = True
         holdfast(s.url("bucket"), "snapshots", "-o", "s3.unsafe-anonymous-auth=true", env={**s.env, **nothing})
 
@@ -166,6 +177,161 @@ def keys_of_a_container_are_asked_for_when_that_is_wanted(tmp):
             r = holdfast(url, "snapshots", *asks, env={**env, "AWS_CONTAINER_CREDENTIALS_FULL_URI": place}, check=1)
             tap.contains(r.stderr, "neither https:// nor this machine")
         tap.ok("of-test" not in r.stderr, r.stderr)
+
+
+def end_keys(sts):
+    """As when their hour is over: the server refuses them from now on."""
+    with sts.server.lock:
+        sts.server.ended.add(sts.server.token)
+        sts.server.access = "NOBODY"
+
+
+@tap.test
+def a_role_is_assumed_as_restic_does(tmp):
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    s3rig.fill(tmp / "tree", 4)
+    with s3server.Server() as s, s3rig.Sts(s, region="eu-test-1") as sts:
+        url = s.url("bucket")
+        env = {**s.env, "RESTIC_AWS_ASSUME_ROLE_ARN": sts.ROLE, "RESTIC_AWS_ASSUME_ROLE_REGION": "eu-test-1",
+               "RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT": sts.url}
+        holdfast(url, "init", env={**env, "RESTIC_AWS_ASSUME_ROLE_EXTERNAL_ID": "an id/&", "HOLDFAST_AWS_ASSUME_ROLE_POLICY":
+                                   '{"Version": "2012-10-17"}', "RESTIC_AWS_ASSUME_ROLE_SESSION_NAME": "me"})
+        tap.eq(sts.asked, [{"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": sts.ROLE, "RoleSessionName": "me",
+                            "ExternalId": "an id/&", "Policy": '{"Version": "2012-10-17"}', "DurationSeconds": "3600"}])
+        named = {**env, "RESTIC_AWS_ASSUME_ROLE_SESSION_NAME": "me"}
+        asked = []
+        for program in holdfast, restic:
+            sts.asked.clear()
+            program(url, "backup", "tree", cwd=tmp, env=named)
+            asked.append(sts.asked[:])
+        tap.eq(asked[0], asked[1])
+        # The hour ends in the middle of a backup, and the service has its moods; HEAD has no body to say so.
+        sts.asked.clear()
+        sts.lives, sts.fails = 30, [(503, "Throttling", "not now")]
+        s.fail("PUT", "^data/|^snapshots/", "expired", times=2)
+        (tmp / "tree/more").write_bytes(os.urandom(100_000))
+        r = holdfast(url, "backup", "tree", "-o", "retry.pause=20ms", cwd=tmp, env=env)
+        tap.contains(r.stderr, "asking for keys for S3 (RESTIC_AWS_ASSUME_ROLE_ARN)")
+        tap.eq(s.faults[0].times, 0)
+        tap.ok(len(sts.asked) >= 3, sts.asked)
+        holdfast(url, "check", "--read-data", env=env)
+        # What is wrong is said, without a secret.
+        for more, what in (({"RESTIC_AWS_ASSUME_ROLE_ARN": "arn:other"}, "AccessDenied: You may not have this role."),
+                           ({"AWS_SECRET_ACCESS_KEY": "wrong-of-test"}, "SignatureDoesNotMatch"),
+                           ({"RESTIC_AWS_ASSUME_ROLE_REGION": "a/b"}, "a region cannot have this name"),
+                           ({"RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT": "ftp://x"}, "RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT")):
+            r = holdfast(url, "snapshots", env={**env, **more}, check=1)
+            tap.contains(r.stderr, what)
+            tap.ok("of-test" not in r.stderr and s.secret not in r.stderr, r.stderr)
+        # A clock that is wrong is for this service what it is for the other.
+        sts.clock = s.clock = 3000
+        holdfast(url, "snapshots", env=env)
+
+
+@tap.test
+def a_web_identity_is_exchanged_for_keys(tmp):
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 4)
+    (tmp / "web").write_text("web.identity/of+test==\n")
+    with s3server.Server() as s, s3rig.Sts(s) as sts:
+        url = s.url("bucket")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_ENDPOINT_URL_STS": sts.url,
+               "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp / "web"), "AWS_ROLE_ARN": sts.ROLE}
+        # As well where the machine could be asked: this comes first.
+        holdfast(url, "init", "-o", "s3.instance-metadata=true", env={**env, "AWS_ROLE_SESSION_NAME": "pod"})
+        tap.eq(sts.asked, [{"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleArn": sts.ROLE,
+                            "RoleSessionName": "pod", "WebIdentityToken": sts.web_token}])
+        holdfast(url, "backup", "tree", cwd=tmp, env=env)
+        tap.eq(len(sts.asked), 2, "once for the whole command")
+        # The token is read anew each time: whoever writes it does so before it ends.
+        sts.asked.clear()
+        s.fail("PUT", "^snapshots/", "expired")
+        (tmp / "tree/more").write_bytes(os.urandom(100_000))
+        holdfast(url, "backup", "tree", cwd=tmp, env=env)
+        tap.eq(len(sts.asked), 2)
+        # One role for another: what restic does as well.
+        chain = {**env, "RESTIC_AWS_ASSUME_ROLE_ARN": sts.ROLE, "RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT": sts.url}
+        sts.asked.clear()
+        r = holdfast(url, "snapshots", env=chain, check=1)  # here, nobody but the first keys may
+        tap.eq([f["Action"] for f in sts.asked], ["AssumeRoleWithWebIdentity", "AssumeRole"])
+        tap.contains(r.stderr, "asking for keys for S3 (RESTIC_AWS_ASSUME_ROLE_ARN)")
+        for more, what in (({"AWS_ROLE_ARN": ""}, "AWS_ROLE_ARN, the role that it is for, is not"),
+                           ({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp / "nothing")}, "(AWS_WEB_IDENTITY_TOKEN_FILE)"),
+                           ({"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp / "tree/dir0/file0")}, "InvalidIdentityToken"),
+                           ({"AWS_ENDPOINT_URL_STS": "http://192.0.2.1"}, "neither https:// nor this machine")):
+            r = holdfast(url, "snapshots", env={**env, **more}, check=1)
+            tap.contains(r.stderr, what)
+            tap.ok("of-test" not in r.stderr and "of+test" not in r.stderr, r.stderr)
+
+
+@tap.test
+def keys_that_end_are_asked_for_again_by_whom_head_does_not_tell(tmp):
+    """Hours of waiting for an archive are answers without a body, and the keys end meanwhile."""
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 4)
+    (tmp / "web").write_text("web.identity/of+test==\n")
+    with s3server.Server(thaw=2) as s, s3rig.Sts(s) as sts:
+        url = s.url("bucket")
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_ENDPOINT_URL_STS": sts.url,
+               "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp / "web"), "AWS_ROLE_ARN": sts.ROLE, "RESTIC_FEATURES": "s3-restore"}
+        holdfast(url, "init", env=env)
+        holdfast(url, "backup", "tree", "-o", "s3.storage-class=GLACIER", cwd=tmp, env=env)
+        run = holdfast.start(url, "check", "--read-data", *COLD, env=env)
+        locking.until("an order", lambda: s.count("POST") > 0)
+        before = len(sts.asked)
+        end_keys(sts)
+        out, err = run.communicate(timeout=60)
+        tap.eq(run.returncode, 0, err.decode())
+        tap.eq(len(sts.asked), before + 1)
+
+
+@tap.test
+def a_process_hands_out_keys(tmp):
+    """credential_process, and a file that somebody writes anew while a backup runs."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    s3rig.fill(tmp / "tree", 4)
+    script, count = tmp / "keys of test", tmp / "count"
+    with s3server.Server(token="session-of-test") as s:
+        url = s.url("bucket")
+        script.write_text(f"""#!/bin/sh
+echo >>"{count}"
+echo "what is said on standard error" >&2
+echo '{{"Version": 1, "AccessKeyId": "{s.access}", "SecretAccessKey": "{s.secret}",'
+echo '"SessionToken": "session-of-test", "Expiration": "2999-01-01T00:00:00Z"}}'
+""")
+        script.chmod(0o755)
+        os.symlink(script, tmp / "short")
+        profile = tmp / "credentials"
+        profile.write_text(f'[default]\ncredential_process = {tmp}/short "an argument"\n')
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "",
+               "AWS_SHARED_CREDENTIALS_FILE": str(profile)}
+        holdfast(url, "init", env=env)
+        tap.eq(count.read_text(), "\n", "once")
+        restic(url, "backup", "tree", cwd=tmp, env=env)
+        count.unlink()
+        s.fail("PUT", "^snapshots/", "expired")
+        holdfast(url, "backup", "tree", cwd=tmp, env=env)
+        tap.eq(count.read_text(), "\n" * 2)
+        for command, what in ("false", "exit status 1"), ("/nothing/here", "credential_process"), ("echo []", "credential_process"):
+            profile.write_text(f"[default]\ncredential_process = {command}\n")
+            r = holdfast(url, "snapshots", env=env, check=1)
+            tap.contains(r.stderr, what)
+        # Keys in a file: they have ended for the server, and the file has new ones by then.
+        def keys(token):
+            profile.write_text(f"[default]\naws_access_key_id={s.access}\naws_secret_access_key={s.secret}\n"
+                               f"aws_session_token={token}\n")
+        keys("session-of-test")
+        locks = s.count("PUT", "^locks/")
+        run = holdfast.start(url, "with-lock", "--", "sh", "-c", f"until [ -e {tmp}/go ]; do sleep 0.05; done", env=env)
+        locking.until("a lock", lambda: s.count("PUT", "^locks/") > locks)
+        with s.lock:
+            s.ended.add("session-of-test")
+            s.token = "another-of-test"
+        keys("another-of-test")
+        (tmp / "go").touch()
+        out, err = run.communicate(timeout=60)
+        tap.eq(run.returncode, 0, err.decode())
+        tap.eq([k for k in s.buckets["bucket"] if k.startswith("locks/")], [])
 
 
 @tap.test
