@@ -80,7 +80,7 @@ struct hf_cli {
 	struct hf_signals *signals; /* NULL: the command is_single */
 	struct hf_stop stop;
 	struct hf_pace upload, download; /* shared by all stores; used where there is a rate */
-	int trace_fd; /* of `-o trace.file`, opened with the first store; 0: not yet */
+	int trace_fd;        /* of `-o trace.file`, opened with the first store; 0: not yet */
 	bool has_s3_restore; /* restic's feature flag of that name is on */
 	/* Set by a command that worked but not wholly: the exit code is 3 and this is said. */
 	const char *warning;

@@ -30,6 +30,7 @@ const struct hf_command hf_cmd_features = {
 	.usage = "[flags]",
 	.summary = "List restic's feature flags",
 	.text = "Lists the feature flags of restic and whether what they stand for is done.\n"
-		"$RESTIC_FEATURES switches s3-restore alone; what else it would change is told.",
+		"$RESTIC_FEATURES switches s3-restore alone; what else it would change is "
+		"told.",
 	.run = run,
 };

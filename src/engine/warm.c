@@ -118,9 +118,11 @@ wait_for_all(struct warm *w)
 		if (is_warm)
 			continue;
 		if (hf_clock() - begin + t->pause_s > t->wait_s) {
-			hf_duration_add(&limit, (int64_t)(t->wait_s * 1e3) * (HF_SECOND / 1000));
+			hf_duration_add(
+				&limit, (int64_t)(t->wait_s * 1e3) * (HF_SECOND / 1000));
 			return hf_err(HF_EFATAL,
-				"%zu packs have been ordered from cold storage and did not come "
+				"%zu packs have been ordered from cold storage and did not "
+				"come "
 				"within %.*s; the next run need not order them again",
 				w->n_cold - i, (int)limit.len, (const char *)limit.p);
 		}

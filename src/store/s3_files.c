@@ -190,7 +190,8 @@ struct hf_err *
 s3_profile_source(const struct hf_open *o, struct s3_source **out)
 {
 	const char *section = hf_open_env(o, "AWS_PROFILE");
-	struct file_source f = {.path = path_of(o, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+	struct file_source f = {
+		.path = path_of(o, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
 		.section = hf_str_dup(hf_str(section != NULL ? section : "default"))};
 	hf_auto(profile) p = {0};
 	struct hf_err *e = f.path != NULL ? read_profile(&f, &p) : NULL;

@@ -52,12 +52,12 @@ struct s3 {
 	struct hf_http *http;
 	struct s3_place place;
 	struct s3_lender *lender; /* of the keys; NULL: requests are not signed */
-	bool by_name;         /* s3_place_by_name() */
-	bool lists_v1;        /* list-objects-v1 */
-	bool hashes_all;      /* hash-uploads */
-	size_t part;          /* bytes of a part of a large upload */
-	char *storage_class;  /* or NULL */
-	unsigned thaw_days;   /* so long a copy of what was in an archive stays */
+	bool by_name;             /* s3_place_by_name() */
+	bool lists_v1;            /* list-objects-v1 */
+	bool hashes_all;          /* hash-uploads */
+	size_t part;              /* bytes of a part of a large upload */
+	char *storage_class;      /* or NULL */
+	unsigned thaw_days;       /* so long a copy of what was in an archive stays */
 	const char *thaw_tier;
 	void (*say)(void *arg, const char *line);
 	void *say_arg;

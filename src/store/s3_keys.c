@@ -80,7 +80,8 @@ no_keys(const struct hf_open *o)
 	bool has_secret = either(o, "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY") != NULL;
 
 	if (has_id != has_secret)
-		return hf_err(HF_EINVAL, "there are no keys for S3: $%s is set but $%s is empty",
+		return hf_err(HF_EINVAL,
+			"there are no keys for S3: $%s is set but $%s is empty",
 			has_id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
 			has_id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
 	return hf_err(HF_EINVAL,

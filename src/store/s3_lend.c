@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The lender of keys, and what those share who have some to give. */
 #include <pthread.h>
 
 #include "base/io.h"
@@ -14,7 +15,8 @@ enum {
 
 struct s3_lender {
 	struct s3_source *source;
-	pthread_mutex_t lock; /* guards what follows; who asks for keys keeps the others waiting */
+	pthread_mutex_t
+		lock; /* guards what follows; who asks for keys keeps the others waiting */
 	struct s3_keys keys;
 	int64_t asked, end; /* seconds since 1970; `end` 0: there are no keys */
 };
@@ -103,7 +105,8 @@ s3_lender_expire(struct s3_lender *l, const struct s3_keys *tried)
 
 	pthread_mutex_lock(&l->lock);
 	/* Another thread may have new ones already. */
-	bool are_ours = is_same(&l->keys.id, &tried->id) && is_same(&l->keys.token, &tried->token);
+	bool are_ours =
+		is_same(&l->keys.id, &tried->id) && is_same(&l->keys.token, &tried->token);
 	if (are_ours)
 		l->end = 0;
 	may_help = !are_ours || !l->source->is_fixed;

@@ -10,8 +10,8 @@
 #include "codec/sha256.h"
 #include "net/sigv4.h"
 #include "net/xml.h"
-#include "store/s3_keys.h"
 #include "store/s3_i.h"
+#include "store/s3_keys.h"
 #include "store/web_i.h"
 
 enum {
@@ -401,14 +401,14 @@ s3_web_source(const struct hf_open *o, struct s3_source **out)
 					 "the role that it is for, is not");
 	if (region == NULL)
 		region = hf_open_env(o, "AWS_DEFAULT_REGION");
-	struct sts *t = sts_new("AWS_WEB_IDENTITY_TOKEN_FILE", role,
-		hf_open_env(o, "AWS_ROLE_SESSION_NAME"));
+	struct sts *t = sts_new(
+		"AWS_WEB_IDENTITY_TOKEN_FILE", role, hf_open_env(o, "AWS_ROLE_SESSION_NAME"));
 
 	t->token_file = hf_str_dup(hf_str(file));
 	struct hf_err *e = check_region(region);
 	if (e == NULL && given != NULL && !s3_is_trusted(given))
-		e = hf_err(HF_EINVAL,
-			"AWS_ENDPOINT_URL_STS is neither https:// nor this machine");
+		e = hf_err(
+			HF_EINVAL, "AWS_ENDPOINT_URL_STS is neither https:// nor this machine");
 	if (e == NULL)
 		e = set_endpoint(t, "AWS_ENDPOINT_URL_STS", given, region);
 	return finish(t, o, e, out);

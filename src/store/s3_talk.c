@@ -295,9 +295,8 @@ static struct hf_err *
 send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 	const char *region, struct hf_http_answer *a)
 {
-	static const char *const want[] = {
-		"Date", "Last-Modified", "ETag", "x-amz-bucket-region", "x-amz-storage-class",
-		"x-amz-restore"};
+	static const char *const want[] = {"Date", "Last-Modified", "ETag",
+		"x-amz-bucket-region", "x-amz-storage-class", "x-amz-restore"};
 	hf_auto(target) t = {.host = HF_BUF_MAX(1024),
 		.path = HF_BUF_MAX(8192),
 		.query = HF_BUF_MAX(8192),

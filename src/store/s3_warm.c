@@ -108,8 +108,8 @@ parse_tier(const struct hf_open *o, const char **out)
 			*out = tiers[i];
 			return NULL;
 		}
-	return hf_err(HF_EINVAL,
-		"option s3.restore-tier=%s: not Standard, Bulk or Expedited", value);
+	return hf_err(
+		HF_EINVAL, "option s3.restore-tier=%s: not Standard, Bulk or Expedited", value);
 }
 
 struct hf_err *

@@ -68,6 +68,10 @@ def s3(tmp):
         keys = {"=id": f"={server.access}", "=secret": f"='{server.secret}'"}
         paste(tmp, f"{amazon}/bucket/backup", {amazon: f"http://127.0.0.1:{server.port}", **keys}, env)
         paste(tmp, "s3:http://host:9000", {"host:9000": f"127.0.0.1:{server.port}", **keys}, env)
+        with s3rig.Sts(server) as sts:
+            paste(tmp, "role-bucket", {amazon: f"http://127.0.0.1:{server.port}", "arn:aws:iam::123456789012:role/backup":
+                                       f"'{sts.ROLE}'", **keys}, {**env, "RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT": sts.url})
+            server.access, server.secret, server.token = sts.access, sts.secret, None
         with s3rig.Metadata(server) as meta:
             paste(tmp, "instance-metadata", {amazon: f"http://127.0.0.1:{server.port}", "/bucket": "/another"},
                   {**env, "AWS_EC2_METADATA_SERVICE_ENDPOINT": meta.url})

@@ -11,12 +11,19 @@ import s3rig
 import s3server
 import tap
 
+IS_FULL = os.environ.get("STORES") == "full"
+
+
+def long(fn):
+    """A test that is left out where there is little time."""
+    return tap.test(fn) if IS_FULL else fn
+
 
 @tap.test
 def keeps_the_contract(tmp):
     for server, options in (({"page": 7}, ""),
                             ({"page": 7, "v1_only": True}, "s3.list-objects-v1=true"),
-                            ({"token": "session/+=", "region": "eu-nowhere-1"}, "s3.part-size=5")):
+                            ({"token": "session/+=", "region": "eu-nowhere-1"}, "s3.part-size=5"))[:3 if IS_FULL else 1]:
         with s3server.Server(**server) as s:
             s.buckets["bucket"] = {}
             s3rig.contract(s.url("bucket/a prefix+%"), s.env, options)
@@ -28,7 +35,7 @@ def shares_a_repository_with_restic(tmp):
         s3rig.interop(s.url("bucket/some/prefix"), tmp, s.env)
 
 
-KINDS = ("500", "slowdown", "timeout", "reset", "truncate", "length", "late", "skew")
+KINDS = ("500", "slowdown", "timeout", "reset", "truncate", "length", "late", "skew") if IS_FULL else ("reset",)
 
 
 @tap.test
@@ -55,7 +62,7 @@ def goes_on_after_what_passes(tmp):
             holdfast(url, "check", "--read-data", env=s.env)
 
 
-@tap.test
+@long
 def a_server_that_says_nothing_does_not_hold_us(tmp):
     holdfast = repos.holdfast()
     with s3server.Server() as s:
@@ -86,7 +93,7 @@ def says_what_is_refused_and_no_secret(tmp):
         r = holdfast(s.url("nothing/here"), "snapshots", env=s.env, check=10)
 
 
-@tap.test
+@long
 def a_clock_that_is_wrong_is_said_and_put_up_with(tmp):
     holdfast = repos.holdfast()
     for off, words in (3000, "50m0s behind"), (-3000, "50m0s ahead of"):
@@ -99,7 +106,7 @@ def a_clock_that_is_wrong_is_said_and_put_up_with(tmp):
                 tap.eq(r.stderr.count(words), 1, f"{command}: {r.stderr}")
 
 
-@tap.test
+@long
 def keys_are_found_where_restic_finds_them(tmp):
     holdfast = repos.holdfast()
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
@@ -130,7 +137,7 @@ def keys_are_found_where_restic_finds_them(tmp):
         holdfast(s.url("bucket"), "snapshots", "-o", "s3.unsafe-anonymous-auth=true", env={**s.env, **nothing})
 
 
-@tap.test
+@long
 def keys_of_a_machine_are_asked_for_when_that_is_wanted(tmp):
     holdfast = repos.holdfast()
     asks = "-o", "s3.instance-metadata=true"
@@ -159,7 +166,7 @@ def keys_of_a_machine_are_asked_for_when_that_is_wanted(tmp):
         tap.ok("of-test" not in r.stderr and "token-of" not in r.stderr, r.stderr)
 
 
-@tap.test
+@long
 def keys_of_a_container_are_asked_for_when_that_is_wanted(tmp):
     holdfast = repos.holdfast()
     asks = "-o", "s3.instance-metadata=true"
@@ -186,7 +193,7 @@ def end_keys(sts):
         sts.server.access = "NOBODY"
 
 
-@tap.test
+@long
 def a_role_is_assumed_as_restic_does(tmp):
     holdfast, restic = repos.holdfast(), repos.restic("restic-new")
     s3rig.fill(tmp / "tree", 4)
@@ -264,7 +271,7 @@ def a_web_identity_is_exchanged_for_keys(tmp):
             tap.ok("of-test" not in r.stderr and "of+test" not in r.stderr, r.stderr)
 
 
-@tap.test
+@long
 def keys_that_end_are_asked_for_again_by_whom_head_does_not_tell(tmp):
     """Hours of waiting for an archive are answers without a body, and the keys end meanwhile."""
     holdfast = repos.holdfast()
@@ -285,7 +292,7 @@ def keys_that_end_are_asked_for_again_by_whom_head_does_not_tell(tmp):
         tap.eq(len(sts.asked), before + 1)
 
 
-@tap.test
+@long
 def a_process_hands_out_keys(tmp):
     """credential_process, and a file that somebody writes anew while a backup runs."""
     holdfast, restic = repos.holdfast(), repos.restic("restic-new")
@@ -334,7 +341,7 @@ echo '"SessionToken": "session-of-test", "Expiration": "2999-01-01T00:00:00Z"}}'
         tap.eq([k for k in s.buckets["bucket"] if k.startswith("locks/")], [])
 
 
-@tap.test
+@long
 def options(tmp):
     holdfast = repos.holdfast()
     with s3server.Server(region="eu-nowhere-1") as s:
@@ -356,7 +363,7 @@ def classes(server, places):
             for place in places}
 
 
-@tap.test
+@long
 def a_storage_class_goes_where_restic_puts_it(tmp):
     """Archives are for packs of data alone, whichever way they are uploaded; other classes for everything."""
     holdfast, restic = repos.holdfast(), repos.restic("restic-new")
@@ -381,7 +388,7 @@ def a_storage_class_goes_where_restic_puts_it(tmp):
             tap.eq(data, {"STANDARD", name} if is_archive else {name}, name)
 
 
-@tap.test
+@long
 def what_is_in_an_archive_is_not_needed_until_it_is_restored(tmp):
     holdfast = repos.holdfast()
     s3rig.fill(tmp / "tree", 4)
@@ -415,7 +422,7 @@ def orders(server, prefix=""):
     return got
 
 
-@tap.test
+@long
 def what_is_in_an_archive_is_ordered_back_by_whom_needs_it(tmp):
     """All packs at once, each once, and waited for; the flag of restic's that allows it must be on."""
     holdfast = repos.holdfast()
@@ -465,7 +472,7 @@ def what_is_in_an_archive_is_ordered_back_by_whom_needs_it(tmp):
         holdfast(url, "check", "--read-data", *COLD, env=on)
 
 
-@tap.test
+@long
 def what_does_not_come_is_not_waited_for_for_ever(tmp):
     """And who comes again orders nothing twice; a copy that is about to go is kept for longer."""
     holdfast = repos.holdfast()
@@ -518,7 +525,7 @@ def orders_as_restic_does(tmp):
         tap.eq(seen[0], seen[1])
 
 
-@tap.test
+@long
 def tls_trusts_whom_it_is_told_to(tmp):
     holdfast, restic = repos.holdfast(), repos.restic("restic-new")
     ours, other = tmp / "ours", tmp / "other"
@@ -540,7 +547,7 @@ def tls_trusts_whom_it_is_told_to(tmp):
         tap.contains(r.stderr, "ertificate")
 
 
-@tap.test
+@long
 def opening_takes_few_requests(tmp):
     """Config, list of keys, key; restic asks for the region and whether there is a config before."""
     with s3server.Server() as s:
@@ -554,7 +561,7 @@ def opening_takes_few_requests(tmp):
         tap.ok(len(asked[0]) < len(asked[1]), f"restic asks less: {asked[1]}")
 
 
-@tap.test
+@long
 def a_bucket_is_found_by_its_name(tmp):
     """localhost and all names below it are this machine, to everybody who makes connections."""
     holdfast = repos.holdfast()
@@ -565,7 +572,7 @@ def a_bucket_is_found_by_its_name(tmp):
         tap.contains(list(s.buckets["my.bucket"]), "x/config")
 
 
-@tap.test
+@long
 def large_files_go_in_parts(tmp):
     holdfast = repos.holdfast()
     (tmp / "tree").mkdir()
@@ -581,7 +588,7 @@ def large_files_go_in_parts(tmp):
         holdfast(url, "check", "--read-data", env=s.env)
 
 
-@tap.test
+@long
 def what_is_not_what_its_name_says_is_refused(tmp):
     """By the server: the name is the hash that it is told."""
     with s3server.Server() as s:
