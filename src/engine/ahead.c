@@ -13,11 +13,15 @@
 #include "repo/reader.h"
 
 enum {
-	N_ITEMS = 256,
+	N_ITEMS = 1024,
 	AHEAD_BYTES = 48 << 20, /* of blobs that wait for the sink */
 	RUN_MAX = 8 << 20,      /* read at once */
 	RUN_GAP = 64 << 10,
-	KEEP_BYTES = 64 << 10, /* of memory that an empty item keeps */
+	/* The same of a store to which each request is a way, and what is worth one. */
+	RUN_FAR_GAP = 256 << 10,
+	FEW = 128,
+	LITTLE = 1 << 20,
+	KEEP_BYTES = 16 << 10, /* of memory that an empty item keeps */
 	MAX_WORKERS = 32,
 };
 
@@ -37,6 +41,7 @@ struct hf_ahead {
 	struct hf_stop *stop;
 	struct hf_err *(*produce)(void *arg, struct hf_ahead *a);
 	void *arg;
+	bool is_far;            /* a request is a way to another computer */
 	struct hf_bits *survey; /* nothing is read but noted here: the packs; or NULL */
 
 	pthread_mutex_t lock; /* for what follows */
@@ -44,8 +49,11 @@ struct hf_ahead {
 	struct item items[N_ITEMS]; /* by number modulo N_ITEMS */
 	uint64_t head, next, tail;
 	uint64_t waiting; /* bytes of blobs between head and tail */
-	bool is_ended;    /* by the producer, for good or not */
-	bool is_closed;   /* by the caller: nothing more is wanted */
+	uint64_t untaken; /* of those, of what no worker has taken */
+	size_t n_untaken;
+	unsigned n_busy; /* workers that have taken something */
+	bool is_ended;   /* by the producer, for good or not */
+	bool is_closed;  /* by the caller: nothing more is wanted */
 };
 
 static struct item *
@@ -73,6 +81,10 @@ add(struct hf_ahead *a, struct item *i, enum state state, uint64_t size)
 	if (i != NULL) {
 		i->state = state;
 		a->waiting += size;
+		if (state == BLOB) {
+			a->untaken += size;
+			a->n_untaken++;
+		}
 		a->tail++;
 		pthread_cond_broadcast(&a->changed);
 	}
@@ -138,44 +150,116 @@ struct worker {
 	size_t n_run;
 };
 
-/* Takes the next blob and those behind it that lie next to it. False: no more will come. */
+/*
+ * Where a request is a way to another computer and back, the first few blobs that come along are not
+ * worth one while others are under way: what comes meanwhile may lie beside them.
+ */
+static bool
+is_worth_a_request(const struct hf_ahead *a)
+{
+	return !a->is_far || a->n_busy == 0 || a->is_ended || a->n_untaken >= FEW ||
+	       a->untaken >= LITTLE;
+}
+
+/* False: no blob is left, and none will come. */
+static bool
+wait_for_blobs(struct hf_ahead *a)
+{
+	while (!a->is_closed) {
+		while (a->next < a->tail && item_at(a, a->next)->state != BLOB)
+			a->next++;
+		if (a->next < a->tail ? is_worth_a_request(a) : a->is_ended)
+			break;
+		pthread_cond_wait(&a->changed, &a->lock);
+	}
+	return !a->is_closed && a->next < a->tail;
+}
+
+static bool
+is_beside(const struct item *i, const struct item *last, uint64_t start, uint64_t gap)
+{
+	uint64_t end = (uint64_t)last->at.offset + last->at.length;
+
+	if (i->at.number == last->at.number) /* the same blob again costs nothing */
+		return true;
+	return i->at.offset >= end && i->at.offset - end <= gap &&
+	       (uint64_t)i->at.offset + i->at.length - start <= RUN_MAX;
+}
+
+/* The first blob and those right behind it that lie behind it in its pack as well. */
+static void
+find_neighbours(struct worker *w)
+{
+	struct hf_ahead *a = w->a;
+
+	for (uint64_t k = a->next; k < a->tail; k++) {
+		struct item *i = item_at(a, k);
+
+		if (i->state == READY)
+			continue;
+		if (i->state != BLOB ||
+			(w->n_run > 0 && (i->at.pack_number != w->run[0]->at.pack_number ||
+						 !is_beside(i, w->run[w->n_run - 1],
+							 w->run[0]->at.offset, RUN_GAP))))
+			break;
+		w->run[w->n_run++] = i;
+	}
+}
+
+static int
+by_offset(const void *a, const void *b)
+{
+	const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+
+	return (x->at.offset > y->at.offset) - (x->at.offset < y->at.offset);
+}
+
+/* The first blob and all that wait and lie around it in its pack, whatever comes between. */
+static void
+find_relatives(struct worker *w)
+{
+	struct hf_ahead *a = w->a;
+	struct item *first = item_at(a, a->next);
+	size_t n = 0, from = 0, i = 0;
+
+	for (uint64_t k = a->next; k < a->tail; k++)
+		if (item_at(a, k)->state == BLOB &&
+			item_at(a, k)->at.pack_number == first->at.pack_number)
+			w->run[n++] = item_at(a, k);
+	qsort(w->run, n, sizeof w->run[0], by_offset);
+	/* Ranges one behind the other, until the first blob has been in one. */
+	for (bool has_first = false; i < n; i++) {
+		if (i > from && !is_beside(w->run[i], w->run[i - 1], w->run[from]->at.offset,
+					RUN_FAR_GAP)) {
+			if (has_first)
+				break;
+			from = i;
+		}
+		has_first = has_first || w->run[i] == first;
+	}
+	w->n_run = i - from;
+	memmove(w->run, w->run + from, w->n_run * sizeof w->run[0]);
+}
+
+/* Takes the next blob and those that are read with it, in the order of the pack. False: no more. */
 static bool
 take_run(struct worker *w)
 {
 	struct hf_ahead *a = w->a;
-	uint64_t start = 0, end = 0;
 
 	w->n_run = 0;
 	pthread_mutex_lock(&a->lock);
-	for (;;) {
-		while (a->next < a->tail && item_at(a, a->next)->state != BLOB)
-			a->next++;
-		if (a->next < a->tail || a->is_ended || a->is_closed)
-			break;
-		pthread_cond_wait(&a->changed, &a->lock);
+	if (wait_for_blobs(a)) {
+		if (a->is_far)
+			find_relatives(w);
+		else
+			find_neighbours(w);
+		a->n_busy++;
 	}
-	for (uint64_t k = a->next; k < a->tail && !a->is_closed; k++) {
-		struct item *i = item_at(a, k);
-		const struct hf_location *at = &i->at;
-
-		if (i->state == READY)
-			continue;
-		if (i->state != BLOB)
-			break;
-		const struct item *last = w->n_run > 0 ? w->run[w->n_run - 1] : NULL;
-
-		if (last == NULL) {
-			start = at->offset;
-		} else if (at->number == last->at.number) {
-			; /* the same blob again costs nothing */
-		} else if (at->pack_number != w->run[0]->at.pack_number || at->offset < end ||
-			   at->offset - end > RUN_GAP ||
-			   at->offset + (uint64_t)at->length - start > RUN_MAX) {
-			break;
-		}
-		end = at->offset + (uint64_t)at->length;
-		i->state = TAKEN;
-		w->run[w->n_run++] = i;
+	for (size_t i = 0; i < w->n_run; i++) {
+		w->run[i]->state = TAKEN;
+		a->n_untaken--;
+		a->untaken -= hf_location_size(&w->run[i]->at);
 	}
 	pthread_mutex_unlock(&a->lock);
 	return w->n_run > 0;
@@ -230,6 +314,15 @@ open_run(struct worker *w, uint8_t *raw)
 	give_back(w->a, before);
 }
 
+static void
+end_run(struct hf_ahead *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->n_busy--;
+	pthread_cond_broadcast(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+}
+
 static struct hf_err *
 work(void *arg)
 {
@@ -246,6 +339,7 @@ work(void *arg)
 			last->offset + (size_t)last->length - first->offset, &w->raw);
 		open_run(w, e == NULL ? w->raw.p : NULL);
 		hf_err_free(e); /* then each blob has been tried alone */
+		end_run(w->a);
 	}
 	return NULL;
 }
@@ -393,6 +487,7 @@ hf_ahead_run(struct hf_repo *repo, struct hf_index *ix,
 	struct hf_group *group = hf_group_new(ignore_failure, NULL);
 
 	a->repo = repo;
+	a->is_far = !hf_store_is_near(hf_repo_store(repo));
 	a->ix = ix;
 	a->stop = stop;
 	a->produce = produce;

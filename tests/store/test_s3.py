@@ -562,6 +562,30 @@ def opening_takes_few_requests(tmp):
 
 
 @long
+def what_is_dumped_is_read_with_its_neighbours(tmp):
+    """Files come in the order of their names, and lie in packs in the order in which they were saved."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    for i in range(1500):
+        d = tmp / f"tree/d{i % 7}"
+        d.mkdir(parents=True, exist_ok=True)
+        (d / f"f{i}").write_bytes(os.urandom(300) * (1 + i % 20))
+    with s3server.Server() as s:
+        url = s.url("bucket")
+        restic(url, "init", env=s.env)
+        restic(url, "backup", "tree", cwd=tmp, env=s.env)
+        asked, tars = [], []
+        for program in holdfast, restic:
+            s.forget()
+            tars.append(program(url, "dump", "latest", "/", env=s.env, text=False).stdout)
+            asked.append(s.count("GET", "data/"))
+        tap.ok(asked[0] < 100 < asked[1], f"requests for 1500 files: {asked}")
+        for name, tar in zip("ab", tars):
+            (tmp / name).mkdir()
+            tap.run("tar", "xf", "-", "-C", tmp / name, input=tar, text=False)
+            s3rig.same(tmp / "tree", next((tmp / name).rglob("tree")))
+
+
+@long
 def a_bucket_is_found_by_its_name(tmp):
     """localhost and all names below it are this machine, to everybody who makes connections."""
     holdfast = repos.holdfast()
