@@ -69,6 +69,43 @@ struct s3 {
 
 enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 
+/* ---- headers (s3_sign.c) ---- */
+
+enum {
+	S3_HEADERS_MAX =
+		80 << 10, /* bytes of header lines; session tokens have some thousands */
+	S3_LINES = S3_HEADERS + 5,
+};
+
+/* Header lines, in one buffer that never moves and is wiped afterwards. */
+struct s3_lines {
+	struct hf_buf text;
+	const char *at[S3_LINES];
+	struct hf_sigv4_pair pairs[S3_LINES + 1]; /* to sign */
+	size_t n, n_pairs;
+};
+
+struct hf_err *s3_lines_init(struct s3_lines *l) HF_MUST;
+void s3_lines_clear(struct s3_lines *l);
+
+/* A header that is sent, and signed if anything is; both strings outlive the request. */
+void s3_lines_add(struct s3_lines *l, const char *name, const char *value);
+void s3_lines_host(struct s3_lines *l, const char *host); /* which the client sends by itself */
+
+/*
+ * Adds the time `now`, the token and the signature, for a request of which `r` has all but the
+ * headers.
+ */
+struct hf_err *s3_lines_sign(struct s3_lines *l, struct hf_sigv4_request *r,
+	const struct s3_keys *keys, const char *region, const char *service,
+	int64_t now) HF_MUST;
+
+/* Appends what a server says, for people: one line, plain characters, not too long. */
+void s3_add_shown(struct hf_buf *out, struct hf_str s);
+enum { S3_SHOWN_MAX = 200 };
+
+/* ---- one request ---- */
+
 struct s3_ask {
 	const char *method;
 	const char *key; /* of an object; NULL: the bucket */

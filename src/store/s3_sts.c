@@ -18,7 +18,6 @@ enum {
 	CONNECT_S = 4,
 	ASK_S = 10, /* one request; two roles in a row are had before one about a lock must be over */
 	SKEW_S = 240,
-	SHOWN_MAX = 300, /* of a message */
 };
 
 struct sts {
@@ -112,19 +111,11 @@ read_answer(struct hf_bytes body, struct hf_buf *scratch, struct answer *out)
 	return hf_xml_end(&x);
 }
 
-/* What a server writes gets to the terminal: one line, plain characters, not too long. */
-static void
-add_shown(struct hf_buf *out, struct hf_str s)
-{
-	for (size_t i = 0; i < s.len && i < SHOWN_MAX; i++)
-		hf_buf_add_char(out, s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : ' ');
-}
-
 /* Any answer but 2xx. What is wrong with the other side, or with the way there, may pass. */
 static struct hf_err *
 refusal(const struct hf_http_answer *a)
 {
-	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS), text = HF_BUF_MAX(4 * SHOWN_MAX);
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS), text = HF_BUF_MAX(4 * S3_SHOWN_MAX);
 	hf_auto(answer) said = {0};
 	bool may_pass = a->status >= 500 || a->status == 429 || a->status == 408;
 
@@ -133,9 +124,9 @@ refusal(const struct hf_http_answer *a)
 		return hf_http_error(a);
 	may_pass = may_pass || hf_str_is(said.code, "Throttling") ||
 		   hf_str_is(said.code, "IDPCommunicationError");
-	add_shown(&text, said.code);
+	s3_add_shown(&text, said.code);
 	hf_buf_add_str(&text, ": ");
-	add_shown(&text, said.message);
+	s3_add_shown(&text, said.message);
 	return hf_err(may_pass ? HF_EIO : HF_EFATAL, "%s: %.*s (%d)", a->what, (int)text.len,
 		(const char *)text.p, a->status);
 }
@@ -175,62 +166,19 @@ fill_form(const struct sts *t, struct hf_buf *form)
 	return hf_buf_ok(form);
 }
 
-/* The lines of a header, one behind the other with a NUL each. */
-struct lines {
-	struct s3_said text;
-	const char *at[5];
-	size_t n;
-};
-
-static void
-lines_clear(struct lines *l)
-{
-	s3_said_clear(&l->text);
-}
-
-static void
-add_line(struct lines *l, const char *name, const char *value)
-{
-	l->at[l->n++] = (const char *)l->text.text.p + l->text.text.len;
-	hf_buf_addf(&l->text.text, "%s: ", name);
-	hf_buf_add_str(&l->text.text, value);
-	hf_buf_add_char(&l->text.text, '\0');
-}
-
 /* Adds what proves that the request comes from who has the base's keys. */
 static struct hf_err *
-sign(struct sts *t, struct hf_bytes form, int64_t clock_off, struct lines *l)
+sign(struct sts *t, struct hf_bytes form, int64_t clock_off, struct s3_lines *l)
 {
-	struct hf_sigv4_date date = hf_sigv4_date(hf_time_now().sec + clock_off);
-	hf_auto(hf_buf) value = HF_BUF_MAX(4096);
-	hf_auto(s3_keys) keys = {0};
 	struct hf_id hash = hf_sha256(form);
 	struct hf_hex payload = hf_id_hex(&hash);
+	hf_auto(s3_keys) keys = {0};
+	struct hf_sigv4_request r = {
+		.method = "POST", .path = "/", .query = "", .payload = payload.s};
 
 	HF_TRY(s3_lender_keys(t->base, &keys));
-	const struct hf_sigv4_pair headers[] = {
-		{"content-type", "application/x-www-form-urlencoded"},
-		{"host", t->host},
-		{"x-amz-date", date.s},
-		{"x-amz-security-token", (const char *)keys.token.p},
-	};
-	const struct hf_sigv4_request r = {
-		.method = "POST",
-		.path = "/",
-		.query = "",
-		.headers = headers,
-		.n_headers = keys.token.len > 0 ? 4 : 3,
-		.payload = payload.s,
-	};
-	HF_TRY(hf_sigv4_sign(&r,
-		&(struct hf_sigv4_key){(const char *)keys.id.p, &keys.secret, t->region, "sts"},
-		&value));
-	hf_buf_add_char(&value, '\0');
-	HF_TRY(hf_buf_ok(&value));
-	for (size_t i = 2; i < r.n_headers; i++)
-		add_line(l, headers[i].name, headers[i].value);
-	add_line(l, "Authorization", (const char *)value.p);
-	return hf_buf_ok(&l->text.text);
+	s3_lines_host(l, t->host);
+	return s3_lines_sign(l, &r, &keys, t->region, "sts", hf_time_now().sec + clock_off);
 }
 
 static struct hf_err *
@@ -238,12 +186,12 @@ ask(struct sts *t, struct hf_bytes form, int64_t clock_off, struct hf_http_answe
 	struct s3_said *out)
 {
 	static const char *const want[] = {"Date"};
-	hf_auto(lines) l = {0};
+	hf_auto(s3_lines) l = {0};
 
-	HF_TRY(s3_said_init(&l.text));
+	HF_TRY(s3_lines_init(&l));
 	s3_said_clear(out);
 	HF_TRY(s3_said_init(out));
-	add_line(&l, "Content-Type", "application/x-www-form-urlencoded");
+	s3_lines_add(&l, "content-type", "application/x-www-form-urlencoded");
 	if (t->base != NULL)
 		HF_TRY(sign(t, form, clock_off, &l));
 	const struct hf_http_request r = {

@@ -11,11 +11,8 @@
 #include "store/web_i.h"
 
 enum {
-	SKEW_S = 240,           /* servers put up with five minutes, most of them with more */
-	TRIES = 4,              /* one for the region, one for the clock, one for new keys */
-	HEADERS_MAX = 32 << 10, /* bytes of header lines; session tokens have some thousands */
-	N_LINES = S3_HEADERS + 5,
-	SHOWN_MAX = 200, /* of a message */
+	SKEW_S = 240, /* servers put up with five minutes, most of them with more */
+	TRIES = 4,    /* one for the region, one for the clock, one for new keys */
 };
 
 /* ---- what it says ---- */
@@ -108,11 +105,10 @@ advice(struct hf_str code)
 	return "";
 }
 
-/* What a server writes gets to the terminal: one line, plain characters, not too long. */
-static void
-add_shown(struct hf_buf *out, struct hf_str s)
+void
+s3_add_shown(struct hf_buf *out, struct hf_str s)
 {
-	for (size_t i = 0; i < s.len && i < SHOWN_MAX; i++)
+	for (size_t i = 0; i < s.len && i < S3_SHOWN_MAX; i++)
 		hf_buf_add_char(out, s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : ' ');
 }
 
@@ -138,15 +134,15 @@ code_of(const struct hf_http_answer *a, struct hf_str code)
 struct hf_err *
 s3_error_in(const struct hf_http_answer *a, struct hf_bytes body)
 {
-	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS), text = HF_BUF_MAX(4 * SHOWN_MAX);
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS), text = HF_BUF_MAX(4 * S3_SHOWN_MAX);
 	struct said said;
 
 	if (!read_error(body, &scratch, &said))
 		return NULL;
-	add_shown(&text, said.code);
+	s3_add_shown(&text, said.code);
 	if (said.message.len > 0)
 		hf_buf_add_str(&text, ": ");
-	add_shown(&text, said.message);
+	s3_add_shown(&text, said.message);
 	/* Inside an answer of success only the code can tell. */
 	if (a->status / 100 == 2)
 		return hf_err(HF_EIO, "%s: %.*s", a->what, (int)text.len, (const char *)text.p);
@@ -174,39 +170,6 @@ s3_error(const struct hf_http_answer *a)
 }
 
 /* ---- one request ---- */
-
-/* Header lines, in one buffer that never moves and is wiped afterwards. */
-struct lines {
-	struct hf_buf text;
-	const char *at[N_LINES];
-	struct hf_sigv4_pair pairs[N_LINES + 1]; /* to sign */
-	size_t n, n_pairs;
-};
-
-static void
-lines_clear(struct lines *l)
-{
-	if (l->text.p != NULL)
-		explicit_bzero(l->text.p, l->text.cap);
-	hf_buf_clear(&l->text);
-}
-
-static void
-add_line(struct lines *l, const char *name, const char *value)
-{
-	l->at[l->n++] = (const char *)l->text.p + l->text.len;
-	hf_buf_addf(&l->text, "%s: ", name);
-	hf_buf_add_str(&l->text, value);
-	hf_buf_add_char(&l->text, '\0');
-}
-
-/* A header that is sent and signed; both strings outlive the request. */
-static void
-add_signed(struct lines *l, const char *name, const char *value)
-{
-	add_line(l, name, value);
-	l->pairs[l->n_pairs++] = (struct hf_sigv4_pair){name, value};
-}
 
 static size_t
 count(const struct hf_sigv4_pair *pairs, size_t max)
@@ -268,29 +231,6 @@ aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
 	return hf_buf_ok(&t->url);
 }
 
-/* Signs what `l` has, and adds the line. */
-static struct hf_err *
-sign(const struct s3_keys *keys, const struct s3_ask *ask, const struct target *t,
-	const char *region, const char *payload, struct lines *l)
-{
-	const struct hf_sigv4_key key = {(const char *)keys->id.p, &keys->secret, region, "s3"};
-	hf_auto(hf_buf) value = HF_BUF_MAX(HEADERS_MAX);
-	struct hf_sigv4_request r = {
-		.method = ask->method,
-		.path = (const char *)t->path.p,
-		.query = (const char *)t->query.p,
-		.headers = l->pairs,
-		.n_headers = l->n_pairs,
-		.payload = payload,
-	};
-
-	HF_TRY(hf_sigv4_sign(&r, &key, &value));
-	hf_buf_add_char(&value, '\0');
-	HF_TRY(hf_buf_ok(&value));
-	add_line(l, "Authorization", (const char *)value.p);
-	return hf_buf_ok(&l->text);
-}
-
 static struct hf_err *
 send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 	const char *region, struct hf_http_answer *a)
@@ -301,24 +241,25 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 		.path = HF_BUF_MAX(8192),
 		.query = HF_BUF_MAX(8192),
 		.url = HF_BUF_MAX(20000)};
-	hf_auto(lines) l = {.text = HF_BUF_MAX(HEADERS_MAX)};
+	hf_auto(s3_lines) l = {0};
 	struct hf_id hash = ask->hash != NULL ? *ask->hash : hf_sha256(ask->body);
 	struct hf_hex payload = hf_id_hex(&hash);
-	struct hf_sigv4_date date =
-		hf_sigv4_date(hf_time_now().sec + atomic_load(&s->clock_off));
 
-	HF_TRY(hf_buf_reserve(&l.text, HEADERS_MAX));
+	HF_TRY(s3_lines_init(&l));
 	HF_TRY(aim(s, ask, &t));
-	l.pairs[l.n_pairs++] = (struct hf_sigv4_pair){"host", (const char *)t.host.p};
+	s3_lines_host(&l, (const char *)t.host.p);
 	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
-		add_signed(&l, ask->headers[i].name, ask->headers[i].value);
-	add_signed(&l, "x-amz-content-sha256", payload.s);
-	if (keys->id.len > 0) {
-		add_signed(&l, "x-amz-date", date.s);
-		if (keys->token.len > 0)
-			add_signed(&l, "x-amz-security-token", (const char *)keys->token.p);
-		HF_TRY(sign(keys, ask, &t, region, payload.s, &l));
-	}
+		s3_lines_add(&l, ask->headers[i].name, ask->headers[i].value);
+	s3_lines_add(&l, "x-amz-content-sha256", payload.s);
+	struct hf_sigv4_request to_sign = {
+		.method = ask->method,
+		.path = (const char *)t.path.p,
+		.query = (const char *)t.query.p,
+		.payload = payload.s,
+	};
+	if (keys->id.len > 0)
+		HF_TRY(s3_lines_sign(&l, &to_sign, keys, region, "s3",
+			hf_time_now().sec + atomic_load(&s->clock_off)));
 	HF_TRY(hf_buf_ok(&l.text));
 	struct hf_http_request r = {
 		.method = ask->method,
