@@ -188,6 +188,19 @@ copy_batch(struct copy *c, struct hf_copy *engine)
 	return e;
 }
 
+/* What all of them need, where it may have to be ordered out of an archive first. */
+static struct hf_err *
+order_all(struct copy *c, const struct hf_copy_options *o)
+{
+	hf_autofree struct hf_snapshot **v = hf_alloc_(c->source.len + 1, sizeof *v);
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->source.len; i++)
+		if (find_copy(c, c->source.v[i]) == NULL)
+			v[n++] = c->source.v[i];
+	return hf_copy_order(o, v, n);
+}
+
 static struct hf_err *
 copy_all(struct copy *c)
 {
@@ -202,6 +215,7 @@ copy_all(struct copy *c)
 	};
 	hf_autoptr(hf_copy) engine = hf_copy_new(&o);
 
+	HF_TRY(order_all(c, &o));
 	free(c->batch);
 	c->batch = hf_alloc_(c->source.len + 1, sizeof(struct hf_snapshot *));
 	do {

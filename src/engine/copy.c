@@ -287,12 +287,31 @@ thread_count(const struct hf_copy *c)
 }
 
 struct hf_err *
+hf_copy_order(const struct hf_copy_options *o, struct hf_snapshot *const *snapshots, size_t n)
+{
+	struct hf_copy_found found;
+	hf_auto(hf_bits) packs = {0};
+
+	if (!hf_warm_is_wanted(o->from))
+		return NULL;
+	hf_autoptr(hf_copy) c = hf_copy_new(o);
+	hf_bits_init(&packs, hf_index_packs(o->from_ix));
+	for (size_t i = 0; i < n; i++) {
+		hf_autoptr(hf_err) e = hf_copy_find(c, snapshots[i], &found);
+
+		HF_TRY(hf_stop_check(o->stop));
+		for (size_t k = 0; k < c->len && e == NULL; k++)
+			hf_bits_add(&packs, c->v[k].pack);
+	}
+	return hf_warm_packs(o->from, o->from_ix, &packs, o->stop);
+}
+
+struct hf_err *
 hf_copy_blobs(struct hf_copy *c, struct hf_copy_progress *progress)
 {
 	struct hf_saver_options so = {.lease = c->o.lease, .trail = c->o.trail};
 	hf_autoptr(hf_group) g = hf_group_new(stop, c);
 
-	HF_TRY(hf_warm_packs(c->o.from, c->o.from_ix, &c->packs, c->o.stop));
 	c->progress = progress;
 	atomic_store(&progress->packs_done, 0);
 	atomic_store(&progress->packs, c->found.packs);

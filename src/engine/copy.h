@@ -34,6 +34,14 @@ struct hf_copy *hf_copy_new(const struct hf_copy_options *options);
 void hf_copy_free(struct hf_copy *c); /* what has not been committed is lost */
 HF_AUTOPTR(hf_copy)
 
+/*
+ * Where packs of the source may be in an archive (engine/warm.h): all that these snapshots need are
+ * ordered at once, and waited for, before the first is copied. What is wrong with a snapshot is left to
+ * hf_copy_find().
+ */
+struct hf_err *hf_copy_order(const struct hf_copy_options *options,
+	struct hf_snapshot *const *snapshots, size_t n) HF_MUST;
+
 struct hf_copy_found {
 	uint64_t blobs;
 	uint64_t bytes; /* as stored in the source */
