@@ -8,14 +8,13 @@
  * then it complains and gives the bytes as they are. Therefore headers are read in the locale "C",
  * and that complaint is none.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <locale.h>
 #include <stdlib.h>
 
 #include "base/endian.h"
 #include "base/host.h"
 #include "engine/backup_i.h"
+#include "engine/libarchive.h"
 
 enum {
 	READ_SIZE = 1 << 20,
@@ -577,6 +576,7 @@ open_archive(struct unpack *u)
 	const struct hf_backup_options *o = u->w->b->o;
 	int r = ARCHIVE_OK;
 
+	HF_TRY(hf_libarchive_load());
 	u->c_locale = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);
 	u->a = archive_read_new();
 	if (u->c_locale == NULL || u->a == NULL)

@@ -51,6 +51,7 @@ read_ca(struct hf_http *h, const struct hf_http_options *o)
 struct hf_err *
 hf_http_new(const struct hf_http_options *o, struct hf_http **out)
 {
+	HF_TRY(hf_libcurl_load());
 	hf_autoptr(hf_http) h = hf_new(struct hf_http);
 
 	pthread_mutex_init(&h->lock, NULL);

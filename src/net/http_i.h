@@ -5,10 +5,9 @@
 
 #include <pthread.h>
 
-#include <curl/curl.h>
-
 #include "base/secret.h"
 #include "net/http.h"
+#include "net/libcurl.h"
 
 struct h2;
 

@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-#include <curl/curl.h>
+#include "net/libcurl.h"
 
 void
 hf_url_clear(struct hf_url *u)
@@ -47,9 +47,10 @@ without_user(const char *text)
 struct hf_err *
 hf_url_parse(const char *text, struct hf_url *out)
 {
-	CURLU *u = curl_url();
 	struct hf_err *e = NULL;
 
+	HF_TRY(hf_libcurl_load());
+	CURLU *u = curl_url();
 	if (u == NULL)
 		abort();
 	if ((strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0) ||

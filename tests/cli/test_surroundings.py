@@ -422,4 +422,41 @@ def without_a_home(tmp):
     restored_alike(repo, source, tmp)
 
 
+def is_linked():
+    """Whether the program was built to be linked to what it loads otherwise."""
+    return "libcurl" in subprocess.run(["ldd", tap.holdfast()], capture_output=True, text=True).stdout
+
+
+@tap.test
+def without_libcurl_and_libarchive(tmp):
+    """They are loaded only when they are needed; then it is said what to install."""
+    if is_linked():
+        tap.skip("this build is linked to them")
+    ours = repos.holdfast()
+    repo = repos.quick(tmp / "repo")
+    source = tree_of(tmp / "source", 3, MIB)
+    broken = tmp / "broken"
+    broken.mkdir()
+    (broken / "libcurl.so.4").write_text("no library")
+    (broken / "libarchive.so.13").write_text("no library")
+    env = {"LD_LIBRARY_PATH": str(broken)}
+    ours(repo, "backup", ".", cwd=source, env=env)
+    ours(repo, "check", "--read-data", env=env)
+    ours(repo, "export-tar", "latest", tmp / "x.tar", env=env)
+    restored_alike(repo, source, tmp)
+
+    for words in [("rest:http://127.0.0.1:1/",), ("s3:http://127.0.0.1:1/bucket",)]:
+        r = ours(words[0], "snapshots", env={**env, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}, check=None)
+        tap.eq(r.returncode, 1, r.stderr)
+        tap.ok("libcurl.so.4 is needed for repositories over HTTP" in r.stderr, r.stderr)
+        tap.ok("apt install libcurl4" in r.stderr, r.stderr)
+    r = ours(repo, "import-tar", tmp / "x.tar", env=env, check=None)
+    tap.eq(r.returncode, 1, r.stderr)
+    tap.ok("libarchive.so.13 is needed for reading archives" in r.stderr, r.stderr)
+    tap.ok("apt install libarchive13" in r.stderr, r.stderr)
+    tap.eq(len(ours.snapshots(repo)), 1)
+    ours(repo, "import-tar", tmp / "x.tar")
+    tap.eq(len(ours.snapshots(repo)), 2)
+
+
 tap.main()
