@@ -22,7 +22,40 @@ hf_json_init(struct hf_json *j, struct hf_bytes in, struct hf_buf *scratch)
 {
 	const uint8_t *p = in.len > 0 ? in.p : (const uint8_t *)""; /* no NULL to add to */
 
-	*j = (struct hf_json){.start = p, .p = p, .end = p + in.len, .scratch = scratch};
+	*j = (struct hf_json){
+		.start = p, .p = p, .end = p + in.len, .low = p + in.len, .scratch = scratch};
+}
+
+/* What has not been read moves to the front; behind it comes what follows. */
+static void
+refill(struct hf_json *j)
+{
+	uint8_t *room = j->room;
+	size_t n = (size_t)(j->end - j->p), got = 1;
+
+	j->before += (size_t)(j->p - j->start);
+	memmove(room, j->p, n);
+	for (; n < HF_JSON_PIECES && got > 0; n += got)
+		got = j->more(j->arg, room + n, HF_JSON_PIECES - n);
+	if (got == 0)
+		j->more = NULL;
+	j->p = room;
+	j->end = room + n;
+	j->low = got > 0 ? j->end - HF_JSON_PIECE : j->end;
+}
+
+void
+hf_json_init_pieces(struct hf_json *j, uint8_t *room, hf_json_more_fn *more, void *arg,
+	struct hf_buf *scratch)
+{
+	*j = (struct hf_json){.start = room,
+		.p = room,
+		.end = room,
+		.more = more,
+		.arg = arg,
+		.room = room,
+		.scratch = scratch};
+	refill(j);
 }
 
 /* Nothing is left to read after an error, so that every function finds it without asking. */
@@ -31,9 +64,10 @@ hf_json_fail(struct hf_json *j, const char *text)
 {
 	if (j->error == NULL) {
 		j->error = text;
-		j->error_off = (size_t)(j->p - j->start);
+		j->error_off = j->before + (size_t)(j->p - j->start);
 	}
-	j->p = j->end;
+	j->p = j->low = j->end;
+	j->more = NULL;
 	j->is_null = false;
 }
 
@@ -49,9 +83,13 @@ struct hf_err *
 hf_json_end(struct hf_json *j)
 {
 	skip_space(j);
+	while (j->p == j->end && j->more != NULL) {
+		refill(j);
+		skip_space(j);
+	}
 	if (j->p < j->end)
 		hf_json_fail(j, "something follows where the text should end");
-	else if (j->depth > 0 || j->start == j->end)
+	else if (j->depth > 0 || j->before + (size_t)(j->end - j->start) == 0)
 		hf_json_fail(j, hf_json_too_early_);
 	return hf_json_err(j);
 }
@@ -358,6 +396,8 @@ next(struct hf_json *j, uint8_t close)
 		j->is_null = false;
 		return false;
 	}
+	if (__builtin_expect(j->p > j->low, 0))
+		refill(j);
 	skip_space(j);
 	if (j->depth > 0 && take(j, close)) {
 		j->depth--;
@@ -472,9 +512,10 @@ hf_json_skip(struct hf_json *j)
 {
 	skip_space(j);
 	const uint8_t *from = j->p;
+	size_t before = j->before;
 
 	skip_value(j);
-	if (j->error != NULL)
+	if (j->error != NULL || j->before != before)
 		return (struct hf_bytes){NULL, 0};
 	return (struct hf_bytes){from, (size_t)(j->p - from)};
 }

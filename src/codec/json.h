@@ -19,6 +19,8 @@
  *			hf_json_skip(&j);
  *	}
  *	return hf_json_end(&j);
+ *
+ * A large text need not be in memory as a whole: hf_json_init_pieces().
  */
 #ifndef HF_CODEC_JSON_H
 #define HF_CODEC_JSON_H
@@ -27,8 +29,19 @@
 #include "base/id.h"
 #include "base/time.h"
 
+/*
+ * Writes the next `room` bytes of a text, or less; 0: there are no more, or they cannot be had,
+ * which whoever gave the function knows.
+ */
+typedef size_t hf_json_more_fn(void *arg, uint8_t *p, size_t room);
+
 struct hf_json {
 	const uint8_t *start, *p, *end;
+	const uint8_t *low;    /* more is asked for beyond that; `end` if there is no more */
+	size_t before;         /* bytes of the text that were in front of `start` */
+	hf_json_more_fn *more; /* NULL: all is there */
+	void *arg;
+	uint8_t *room;          /* for pieces */
 	struct hf_buf *scratch; /* borrowed; decoded strings are appended to it */
 	const char *error;      /* static text of the first error, or NULL */
 	size_t error_off;       /* where, in bytes from the start */
@@ -46,6 +59,16 @@ struct hf_json {
  * does for a document of any size. Nobody else may append to it while slices are in use.
  */
 void hf_json_init(struct hf_json *j, struct hf_bytes in, struct hf_buf *scratch);
+
+/*
+ * The same for a text that comes in pieces, into HF_JSON_PIECES bytes of memory at `room`. Slices
+ * are valid only until the next hf_json_key() or hf_json_item(), and hf_json_skip() may have none to
+ * return. A name with its value (one that is neither object nor array) may be as long as
+ * HF_JSON_PIECE; one that is longer can be read as a text that ends too early.
+ */
+enum { HF_JSON_PIECES = 128 << 10, HF_JSON_PIECE = 32 << 10 };
+void hf_json_init_pieces(struct hf_json *j, uint8_t *room, hf_json_more_fn *more, void *arg,
+	struct hf_buf *scratch);
 
 enum hf_json_kind {
 	HF_JSON_ERROR, /* also: nothing more */
@@ -103,7 +126,7 @@ struct hf_time hf_json_time(struct hf_json *j); /* null: HF_TIME_ZERO */
 /* Standard base64 with padding, appended to `out`. */
 void hf_json_base64(struct hf_json *j, struct hf_buf *out);
 
-/* Skips one value of any kind and returns its text. */
+/* Skips one value of any kind and returns its text, if all of that is in memory. */
 struct hf_bytes hf_json_skip(struct hf_json *j);
 
 /* Marks the document as wrong at this place; `text` is static. The first error stays. */

@@ -37,10 +37,13 @@ static const int levels[] = {
 };
 
 struct hf_zstd {
-	ZSTD_CCtx *c;   /* made at the first use */
-	ZSTD_DCtx *d;   /* the same */
-	uint8_t *piece; /* PIECE bytes, made at the first use */
+	ZSTD_CCtx *c;         /* made at the first use */
+	ZSTD_DCtx *d;         /* the same */
+	uint8_t *piece;       /* PIECE bytes, made at the first use */
+	struct hf_bytes rest; /* of what hf_zstd_more() reads */
+	bool is_inside;       /* a frame */
 	int level;
+	int window_log; /* 0: the level's */
 };
 
 struct hf_zstd *
@@ -63,6 +66,12 @@ hf_zstd_free(struct hf_zstd *z)
 	free(z);
 }
 
+void
+hf_zstd_window(struct hf_zstd *z, int log)
+{
+	z->window_log = log;
+}
+
 size_t
 hf_zstd_bound(size_t n)
 {
@@ -80,6 +89,7 @@ compressor(struct hf_zstd *z)
 	if (c == NULL)
 		return hf_err(HF_EFATAL, "out of memory for a compressor");
 	ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, z->level);
+	ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, z->window_log);
 	ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, 1);
 	ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 0);
 	ZSTD_CCtx_setParameter(c, ZSTD_c_dictIDFlag, 0);
@@ -240,4 +250,44 @@ hf_zstd_unpack_all(struct hf_zstd *z, struct hf_bytes in, struct hf_buf *out)
 		in.len -= used;
 	} while (in.len > 0);
 	return NULL;
+}
+
+struct hf_err *
+hf_zstd_begin(struct hf_zstd *z, struct hf_bytes in)
+{
+	HF_TRY(decompressor(z));
+	ZSTD_DCtx_reset(z->d, ZSTD_reset_session_only);
+	z->rest = in;
+	z->is_inside = false;
+	return NULL;
+}
+
+struct hf_err *
+hf_zstd_more(struct hf_zstd *z, uint8_t *out, size_t room, size_t *got)
+{
+	ZSTD_outBuffer to = {out, room, 0};
+
+	while (to.pos < room && (z->is_inside || z->rest.len > 0)) {
+		ZSTD_inBuffer from = {z->rest.p, z->rest.len, 0};
+		size_t before = to.pos;
+
+		if (!z->is_inside && !is_frame(z->rest))
+			return hf_err(HF_ECORRUPT, "decompressing: not a zstd frame");
+		size_t left = ZSTD_decompressStream(z->d, &to, &from);
+		if (ZSTD_isError(left))
+			return corrupt(left);
+		if (left != 0 && to.pos == before && from.pos == 0)
+			return hf_err(HF_ECORRUPT, "decompressing: the frame is cut");
+		z->is_inside = left != 0;
+		z->rest.p += from.pos;
+		z->rest.len -= from.pos;
+	}
+	*got = to.pos;
+	return NULL;
+}
+
+void
+hf_zstd_end(struct hf_zstd *z)
+{
+	ZSTD_freeDCtx(hf_steal(z->d));
 }

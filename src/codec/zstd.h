@@ -22,6 +22,9 @@ struct hf_zstd *hf_zstd_new(enum hf_compression mode);
 void hf_zstd_free(struct hf_zstd *z);
 HF_AUTOPTR(hf_zstd)
 
+/* Limits the window of what it writes to 2^log bytes; before the first frame is written. */
+void hf_zstd_window(struct hf_zstd *z, int log);
+
 /* Room that the compressed form of `n` bytes can need. */
 size_t hf_zstd_bound(size_t n);
 
@@ -42,6 +45,15 @@ struct hf_err *hf_zstd_unpack(
  */
 struct hf_err *hf_zstd_compare(
 	struct hf_zstd *z, struct hf_bytes in, struct hf_bytes plain, bool *is_same) HF_MUST;
+
+/*
+ * The same piece by piece, so that no more than a window of it is in memory. hf_zstd_begin() says
+ * what comes next is `in`, which outlives it; each hf_zstd_more() writes up to `room` bytes, 0 at
+ * the end. hf_zstd_end() frees the window; it may come at any time.
+ */
+struct hf_err *hf_zstd_begin(struct hf_zstd *z, struct hf_bytes in) HF_MUST;
+struct hf_err *hf_zstd_more(struct hf_zstd *z, uint8_t *out, size_t room, size_t *got) HF_MUST;
+void hf_zstd_end(struct hf_zstd *z);
 
 /* As hf_zstd_unpack() for an unknown length: appends to `out`, whose maximum is the limit. */
 struct hf_err *hf_zstd_unpack_all(

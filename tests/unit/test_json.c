@@ -4,6 +4,7 @@
 #include "harness/test.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A reader with its scratch, over a copy of exactly the text, so that ASan sees the end. */
@@ -531,6 +532,130 @@ TEST(json_end)
 	struct hf_buf scratch = HF_BUF_MAX(0);
 	hf_json_init(&j, (struct hf_bytes){NULL, 0}, &scratch);
 	CHECK_ERR(hf_json_end(&j), HF_ECORRUPT);
+}
+
+/* ---- In pieces ---- */
+
+/* A text of which each call gets another number of bytes. */
+struct source {
+	struct hf_bytes left;
+	size_t step;
+};
+
+static size_t
+more(void *arg, uint8_t *p, size_t room)
+{
+	struct source *s = arg;
+	size_t n = s->step < room ? s->step : room;
+
+	n = n < s->left.len ? n : s->left.len;
+	memcpy(p, s->left.p, n);
+	s->left.p += n;
+	s->left.len -= n;
+	s->step = s->step * 7 % 65537 + 1;
+	return n;
+}
+
+/* Adds up what is in [{"n":N,"skipped":[[..],..],"s":"x\n"},..]; *count says how many. */
+static uint64_t
+add_up(struct hf_json *j, size_t *count)
+{
+	uint64_t sum = 0;
+	struct hf_str key;
+
+	*count = 0;
+	for (hf_json_array(j); hf_json_item(j); (*count)++)
+		for (hf_json_object(j); hf_json_key(j, &key);)
+			if (hf_json_key_is(key, "n")) {
+				sum += hf_json_u64(j, UINT64_MAX);
+			} else if (hf_json_key_is(key, "s")) {
+				hf_buf_reset(j->scratch);
+				sum += hf_json_str(j).len;
+			} else {
+				hf_json_skip(j);
+			}
+	return sum;
+}
+
+static void
+make_text(struct hf_buf *b, unsigned n)
+{
+	hf_buf_add_str(b, "  [");
+	for (unsigned i = 0; i < n; i++) {
+		hf_buf_addf(b, "%s{\"n\":%u, \"skipped\" :[", i > 0 ? "," : "", i * 977);
+		for (unsigned k = 0; k < i % 500; k++)
+			hf_buf_addf(b, "%s[{\"x\":%u}]", k > 0 ? ",\n" : "", k);
+		hf_buf_addf(b, "],\"s\":\"%0*u\\n\"}", (int)(i % 300), i);
+	}
+	hf_buf_add_str(b, "]\n");
+	REQUIRE_OK(hf_buf_ok(b));
+}
+
+TEST(json_in_pieces_is_the_same)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(64 << 20), scratch = HF_BUF_MAX(4096);
+	hf_autofree uint8_t *room = malloc(HF_JSON_PIECES);
+	struct hf_json whole, pieces;
+	size_t count, again;
+
+	make_text(&b, 2000);
+	CHECK(b.len > 10 * HF_JSON_PIECES);
+	hf_json_init(&whole, hf_buf_bytes(&b), &scratch);
+	uint64_t sum = add_up(&whole, &count);
+	REQUIRE_OK(hf_json_end(&whole));
+	CHECK_EQ(count, 2000);
+	for (size_t step = 1; step < 100000; step = step * 3 + 1) {
+		struct source s = {hf_buf_bytes(&b), step};
+
+		hf_json_init_pieces(&pieces, room, more, &s, &scratch);
+		REQUIRE_EQ(add_up(&pieces, &again), sum);
+		REQUIRE_EQ(again, count);
+		REQUIRE_OK(hf_json_end(&pieces));
+	}
+}
+
+/* Of whatever length the text is that arrives, no half of it passes for the whole. */
+TEST(json_in_pieces_cut_or_too_long)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(64 << 20), scratch = HF_BUF_MAX(4096);
+	hf_autofree uint8_t *room = malloc(HF_JSON_PIECES);
+	struct hf_json j;
+	size_t count;
+
+	make_text(&b, 100);
+	for (size_t len = 0; len < b.len - 1; len += 1 + len / 400) {
+		struct source s = {{b.p, len}, 40000};
+
+		hf_json_init_pieces(&j, room, more, &s, &scratch);
+		add_up(&j, &count);
+		CHECK_ERR(hf_json_end(&j), HF_ECORRUPT);
+	}
+	/* Something far behind the end; the place of an error counts from the first byte. */
+	hf_buf_add_str(&b, "x");
+	struct source s = {hf_buf_bytes(&b), 50000};
+	char where[64];
+	hf_json_init_pieces(&j, room, more, &s, &scratch);
+	add_up(&j, &count);
+	snprintf(where, sizeof where, "byte %zu: something follows", b.len - 1);
+	CHECK_ERR_TEXT(hf_json_end(&j), HF_ECORRUPT, where);
+
+	/* A string that no piece holds is no shorter string. */
+	hf_buf_reset(&b);
+	hf_buf_addf(&b, "[{\"n\":1,\"s\":\"%0*u\"}]", 2 * HF_JSON_PIECES, 1);
+	s = (struct source){hf_buf_bytes(&b), 50000};
+	hf_json_init_pieces(&j, room, more, &s, &scratch);
+	add_up(&j, &count);
+	CHECK_ERR_TEXT(hf_json_end(&j), HF_ECORRUPT, "too early");
+	/* So many blanks that a number is cut. */
+	for (size_t blanks = HF_JSON_PIECES - 20; blanks < HF_JSON_PIECES; blanks++) {
+		hf_buf_reset(&b);
+		hf_buf_addf(&b, "[{\"n\":%*u}]", (int)blanks, 1234567890);
+		s = (struct source){hf_buf_bytes(&b), 50000};
+		hf_json_init_pieces(&j, room, more, &s, &scratch);
+		uint64_t sum = add_up(&j, &count);
+		hf_autoptr(hf_err) e = hf_json_end(&j);
+		CHECK(e != NULL || sum == 1234567890);
+	}
 }
 
 /* ---- Writer ---- */

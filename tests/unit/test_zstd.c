@@ -201,3 +201,46 @@ TEST(zstd_bomb)
 		hf_zstd_unpack_all(z, (struct hf_bytes){wide, sizeof wide}, &all), HF_ECORRUPT);
 	hf_buf_clear(&all);
 }
+
+/* All frames, skippable ones too, in pieces of any size. */
+TEST(zstd_piece_by_piece)
+{
+	enum { N = 3 << 20 };
+	hf_autofree uint8_t *in = malloc(N), *out = malloc(2 * hf_zstd_bound(N) + 16);
+	hf_autofree uint8_t *back = malloc(2 * N);
+	hf_autoptr(hf_zstd) z = hf_zstd_new(HF_COMPRESS_AUTO);
+	static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3};
+	size_t n, n2, got;
+
+	fill(in, N, 5);
+	hf_zstd_window(z, 16);
+	REQUIRE_OK(hf_zstd_pack(z, (struct hf_bytes){in, N}, out, &n));
+	memcpy(out + n, skippable, sizeof skippable);
+	n += sizeof skippable;
+	REQUIRE_OK(hf_zstd_pack(z, (struct hf_bytes){in, N}, out + n, &n2));
+	for (size_t room = 1000; room < 2 * N; room = room * 5 + 1) {
+		size_t done = 0;
+
+		REQUIRE_OK(hf_zstd_begin(z, (struct hf_bytes){out, n + n2}));
+		do {
+			size_t most = 2 * N - done < room ? 2 * N - done : room;
+
+			REQUIRE_OK(hf_zstd_more(z, back + done, most, &got));
+			done += got;
+		} while (got > 0 && done < 2 * N);
+		REQUIRE_OK(hf_zstd_more(z, back, 1, &got));
+		CHECK_EQ(got, 0);
+		CHECK_EQ(done, 2 * N);
+		CHECK(memcmp(back, in, N) == 0 && memcmp(back + N, in, N) == 0);
+		hf_zstd_end(z);
+	}
+
+	/* Cut, and no frame at all. */
+	REQUIRE_OK(hf_zstd_begin(z, (struct hf_bytes){out, n + n2 - 1}));
+	hf_autoptr(hf_err) e = NULL;
+	for (got = 1; got > 0 && e == NULL;)
+		e = hf_zstd_more(z, back, 100000, &got);
+	CHECK_ERR_TEXT(hf_steal(e), HF_ECORRUPT, "cut");
+	REQUIRE_OK(hf_zstd_begin(z, (struct hf_bytes){in, 100}));
+	CHECK_ERR(hf_zstd_more(z, back, 100, &got), HF_ECORRUPT);
+}
