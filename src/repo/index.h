@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The index: which blob lies where, for a whole repository, in memory. One flat array of entries
- * (48 bytes each) and a hash table of positions in it; nothing is ever moved out, so that the
- * number of an entry is stable and a bitmap over numbers can stand for a set of blobs.
+ * The index: which blob lies where, for a whole repository, in memory. One flat list of entries
+ * (38 to 39 bytes each) and a hash table of positions in it (5 to 8); nothing is ever moved out, so
+ * that the number of an entry is stable and a bitmap over numbers can stand for a set of blobs.
  *
  * A blob that a backup is about to store goes through three states:
  *
@@ -81,8 +81,12 @@ struct hf_err *hf_index_load_files(struct hf_repo *repo, struct hf_index *ix,
 struct hf_err *hf_index_parse(
 	struct hf_index *ix, struct hf_bytes json, unsigned version) HF_MUST;
 
+/* The same for a file of a repository, of whose text only a piece is in memory at a time. */
+struct hf_err *hf_index_read(
+	struct hf_repo *repo, struct hf_index *ix, const struct hf_id *file) HF_MUST;
+
 /*
- * The same without an index: calls fn() for every pack that the file lists, when all of it has
+ * The same as hf_index_parse() without an index: calls fn() for every pack that the file lists, when all of it has
  * been read. `entries` dies with the call. An error of fn() ends it.
  */
 typedef struct hf_err *hf_index_pack_fn(
@@ -108,11 +112,11 @@ enum hf_claim hf_index_claim(struct hf_index *ix, const struct hf_blob *blob);
 void hf_index_add_pack(struct hf_index *ix, const struct hf_id *pack,
 	const struct hf_pack_entry *entries, size_t n);
 
-/* Counts. Copies of a blob count each. */
+/* Counts of what is stored. Copies of a blob count each. */
 size_t hf_index_len(struct hf_index *ix);
 size_t hf_index_packs(struct hf_index *ix);
 
-/* Entry or pack by number; false: no such number, or a blob that is only pending. */
+/* Entry or pack by number; false: no such number. A blob that is only pending has none. */
 bool hf_index_entry(
 	struct hf_index *ix, size_t number, struct hf_blob *blob, struct hf_location *out);
 bool hf_index_pack(struct hf_index *ix, size_t number, struct hf_id *out);

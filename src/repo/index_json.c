@@ -7,7 +7,7 @@
 #include "repo/index.h"
 
 /* No header that a pack may have holds more. */
-enum { MAX_BLOBS = HF_PACK_MAX_HEADER / 37 };
+enum { MAX_BLOBS = HF_PACK_MAX_HEADER / 37, SCRATCH = 1 << 20 };
 
 struct listing {
 	struct hf_id pack;
@@ -117,33 +117,40 @@ read_pack(
 		hf_json_fail(j, "pack without an id");
 }
 
-struct hf_err *
-hf_index_each(struct hf_bytes json, unsigned version, hf_index_pack_fn *fn, void *arg)
+static struct hf_err *
+each(struct hf_json *j, unsigned version, hf_index_pack_fn *fn, void *arg)
 {
-	hf_auto(hf_buf) scratch = HF_BUF_MAX(1 << 20);
 	hf_auto(hf_pack_entries) entries = {0};
 	__attribute__((cleanup(listings_clear))) struct listings packs = {0};
-	struct hf_json j;
 	struct hf_str key;
 
-	hf_json_init(&j, json, &scratch);
-	hf_json_object(&j);
-	while (hf_json_key(&j, &key)) {
+	hf_json_object(j);
+	while (hf_json_key(j, &key)) {
 		if (!hf_json_key_is(key, "packs")) {
-			hf_json_skip(&j);
+			hf_json_skip(j);
 			continue;
 		}
 		packs.len = entries.len = 0;
-		hf_json_array(&j);
-		while (hf_json_item(&j))
-			read_pack(&j, version, listings_add(&packs), &entries);
+		hf_json_array(j);
+		while (hf_json_item(j))
+			read_pack(j, version, listings_add(&packs), &entries);
 	}
-	HF_TRY(hf_json_end(&j));
+	HF_TRY(hf_json_end(j));
 	for (size_t i = 0; i < packs.len; i++)
 		if (packs.v[i].n > 0)
 			HF_TRY(fn(arg, &packs.v[i].pack, entries.v + packs.v[i].first,
 				packs.v[i].n));
 	return NULL;
+}
+
+struct hf_err *
+hf_index_each(struct hf_bytes json, unsigned version, hf_index_pack_fn *fn, void *arg)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(SCRATCH);
+	struct hf_json j;
+
+	hf_json_init(&j, json, &scratch);
+	return each(&j, version, fn, arg);
 }
 
 static struct hf_err *
@@ -161,6 +168,50 @@ hf_index_parse(struct hf_index *ix, struct hf_bytes json, unsigned version)
 {
 	return hf_index_each(json, version, add_pack, ix);
 }
+
+/* ---- files of a repository ---- */
+
+struct reading {
+	struct hf_index *ix;
+	unsigned version;
+	bool is_begun; /* the file was there, and what its name says */
+};
+
+static struct hf_err *
+read_json(void *arg, struct hf_json *j)
+{
+	struct reading *r = arg;
+
+	r->is_begun = true;
+	return each(j, r->version, add_pack, r->ix);
+}
+
+static struct hf_err *
+read_whole(struct hf_repo *repo, struct hf_index *ix, const struct hf_name *name)
+{
+	hf_auto(hf_buf) json = HF_BUF_SPOOL(HF_MAX_INDEX_FILE);
+
+	HF_TRY(hf_repo_load(repo, name, &json));
+	return hf_index_parse(ix, hf_buf_bytes(&json), hf_repo_config(repo)->version);
+}
+
+struct hf_err *
+hf_index_read(struct hf_repo *repo, struct hf_index *ix, const struct hf_id *file)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(SCRATCH);
+	struct hf_name name = {HF_INDEX, *file};
+	struct reading r = {.ix = ix, .version = hf_repo_config(repo)->version};
+	struct hf_err *e = hf_repo_read(repo, &name, &scratch, read_json, &r);
+
+	/* A string may be too long for a piece; and what is wrong, the whole tells best. */
+	if (e != NULL && r.is_begun && hf_err_code(e) == HF_ECORRUPT) {
+		hf_err_free(e);
+		e = read_whole(repo, ix, &name);
+	}
+	return e;
+}
+
+/* ---- writing ---- */
 
 void
 hf_index_json(struct hf_buf *out, const struct hf_index_pack *packs, size_t n)

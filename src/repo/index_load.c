@@ -24,11 +24,7 @@ struct loader {
 static struct hf_err *
 load_file(struct loader *l, const struct hf_id *file)
 {
-	hf_auto(hf_buf) json = HF_BUF_SPOOL(HF_MAX_INDEX_FILE);
-	struct hf_name name = {HF_INDEX, *file};
-
-	HF_TRY(hf_repo_load(l->repo, &name, &json));
-	HF_TRY(hf_index_parse(l->ix, hf_buf_bytes(&json), hf_repo_config(l->repo)->version));
+	HF_TRY(hf_index_read(l->repo, l->ix, file));
 	hf_index_add_file(l->ix, file);
 	return NULL;
 }

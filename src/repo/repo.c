@@ -11,19 +11,19 @@
 #include "codec/sha256.h"
 #include "repo/key.h"
 #include "repo/raw.h"
+#include "repo/repo_i.h"
 #include "repo/window.h"
 
 enum {
 	DEFAULT_PACK_SIZE = 16 << 20,
 	MIN_PACK_SIZE = 4 << 20,
 	MAX_PACK_SIZE = 128 << 20,
-	COMPRESSED = 2, /* the first byte of a compressed file; plain JSON begins otherwise */
-};
-
-/* What it takes to open and to seal a file; making one takes longer than using it. */
-struct kit {
-	struct hf_aead *aead;
-	struct hf_zstd *zstd;
+	/*
+	 * What is large among whole files are index files, in which hardly anything comes twice: a
+	 * larger window makes them larger (by 7 % with the level's 2 MiB), and who reads them piece
+	 * by piece needs memory for it.
+	 */
+	WINDOW_LOG = 16,
 };
 
 enum { MAX_SPARE = 16 };
@@ -74,7 +74,7 @@ kit_clear(struct kit *k)
 	*k = (struct kit){NULL, NULL};
 }
 
-static struct kit
+struct kit
 take_kit(struct hf_repo *repo)
 {
 	struct kit k = {NULL, NULL};
@@ -83,13 +83,15 @@ take_kit(struct hf_repo *repo)
 	if (repo->n_spare > 0)
 		k = repo->spare[--repo->n_spare];
 	pthread_mutex_unlock(&repo->spare_lock);
-	if (k.aead == NULL)
+	if (k.aead == NULL) {
 		k = (struct kit){
 			hf_aead_new(&repo->key), hf_zstd_new(repo->options.compression)};
+		hf_zstd_window(k.zstd, WINDOW_LOG);
+	}
 	return k;
 }
 
-static void
+void
 give_kit(struct hf_repo *repo, struct kit *k)
 {
 	pthread_mutex_lock(&repo->spare_lock);
@@ -227,8 +229,7 @@ parse_config(struct hf_bytes json, struct hf_config *out)
 	return NULL;
 }
 
-/* Opens `sealed` in its own memory; *plain is a part of it. */
-static struct hf_err *
+struct hf_err *
 unseal(struct kit *k, struct hf_buf *sealed, struct hf_bytes *plain)
 {
 	if (sealed->len < HF_SEAL_OVERHEAD)
@@ -240,21 +241,30 @@ unseal(struct kit *k, struct hf_buf *sealed, struct hf_bytes *plain)
 	return NULL;
 }
 
+struct hf_err *
+how_packed(
+	const struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, bool *is_packed)
+{
+	*is_packed = kind != HF_CONFIG && repo->config.version >= 2 && plain.len > 0 &&
+		     plain.p[0] != '[' && plain.p[0] != '{';
+	if (*is_packed && plain.p[0] != COMPRESSED)
+		return hf_err(HF_ECORRUPT, "not supported encoding format");
+	return NULL;
+}
+
 /* Appends the JSON that `plain`, the plaintext of a file, stands for. */
 static struct hf_err *
 decode(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_bytes plain,
 	struct hf_buf *out)
 {
-	bool is_plain = kind == HF_CONFIG || repo->config.version < 2 || plain.len == 0 ||
-			plain.p[0] == '[' || plain.p[0] == '{';
+	bool is_packed;
 
-	if (is_plain) {
-		hf_buf_add(out, plain.p, plain.len);
-		return hf_buf_ok(out);
-	}
-	if (plain.p[0] != COMPRESSED)
-		return hf_err(HF_ECORRUPT, "not supported encoding format");
-	return hf_zstd_unpack_all(k->zstd, (struct hf_bytes){plain.p + 1, plain.len - 1}, out);
+	HF_TRY(how_packed(repo, kind, plain, &is_packed));
+	if (is_packed)
+		return hf_zstd_unpack_all(
+			k->zstd, (struct hf_bytes){plain.p + 1, plain.len - 1}, out);
+	hf_buf_add(out, plain.p, plain.len);
+	return hf_buf_ok(out);
 }
 
 struct hf_err *

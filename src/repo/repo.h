@@ -14,6 +14,7 @@
 #include "base/secret.h"
 #include "codec/aead.h"
 #include "codec/chunker.h"
+#include "codec/json.h"
 #include "codec/kdf.h"
 #include "codec/zstd.h"
 #include "store/store.h"
@@ -83,6 +84,14 @@ const struct hf_id *hf_repo_key_id(
  */
 struct hf_err *hf_repo_load(
 	struct hf_repo *repo, const struct hf_name *name, struct hf_buf *out) HF_MUST;
+
+/*
+ * The same for a file whose text is large: fn() reads the text, by a reader that gets it piece by
+ * piece (json.h), and returns the reader's error, if there is one.
+ */
+typedef struct hf_err *hf_repo_json_fn(void *arg, struct hf_json *j);
+struct hf_err *hf_repo_read(struct hf_repo *repo, const struct hf_name *name,
+	struct hf_buf *scratch, hf_repo_json_fn *fn, void *arg) HF_MUST;
 
 /*
  * Stores `plain` as an unpacked file: compressed in version 2, sealed, opened again for proof

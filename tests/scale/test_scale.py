@@ -140,6 +140,36 @@ def a_tree_of_many_levels(tmp):
         tap.eq(run("ls", "latest").stdout.splitlines()[-1], "/d" * levels + "/bottom")
 
 
+def peak(*argv):
+    """The largest resident set of a program in bytes; Python's own, which it begins with, is smaller."""
+    p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    error = p.stderr.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = status
+    tap.ok(status == 0, f"{argv}: {error}")
+    return usage.ru_maxrss * 1024
+
+
+@tap.test
+def an_index_of_many_blobs(tmp):
+    """The bytes that each blob costs, and what reading several index files at once needs above that."""
+    blobs = 2_000_000 if IS_FULL else 500_000
+    maker = pathlib.Path(tap.holdfast()).parent / "bench/make_blobs"
+    if not can_limit() or not maker.exists():
+        tap.skip("memory cannot be measured in this build")
+    with place(tmp, blobs * 100) as top:
+        repo = repos.quick(top / "repo")
+        for i in range(256):
+            (repo / f"data/{i:02x}").mkdir(parents=True, exist_ok=True)
+        os.environ.update(RESTIC_PASSWORD=repos.PASSWORD, XDG_STATE_HOME=str(top / "state"))
+        subprocess.run([maker, repo, str(blobs / 1e6)], check=True)
+        most = 14 * MIB + 7 * MIB * min(os.cpu_count(), 16) + 48 * blobs
+        for words in (["stats"], ["stats", "--mode", "raw-data"], ["prune", "--dry-run"], ["check"]):
+            got = peak(tap.holdfast(), "-r", repo, "--cache-dir", top / "cache", *words)
+            tap.ok(got < most, f"{words}: {got / MIB:.1f} MiB, at most {most / MIB:.1f}")
+            tap.ok(got > 44 * blobs, f"{words}: {got / MIB:.1f} MiB cannot be all")
+
+
 @tap.test
 def an_archive_of_many_entries(tmp):
     """In no order, so that no folder is complete before the last entry is there."""

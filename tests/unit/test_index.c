@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "repo/index.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -200,6 +201,89 @@ TEST(index_tells_duplicate_packs_from_split_ones)
 	hf_index_add_pack(ix, &once, e, 3);
 	REQUIRE(hf_index_pack_info(ix, 0, &info));
 	CHECK(info.is_split);
+}
+
+static bool
+is_same(const struct hf_location *at, const struct hf_pack_entry *e)
+{
+	return at->offset == e->offset && at->length == e->length &&
+	       at->raw_length == e->raw_length;
+}
+
+/*
+ * Whatever order, gaps, lengths and types a listing has: each blob is found where it is said to be,
+ * and by number.
+ */
+TEST(index_takes_any_lengths_and_offsets)
+{
+	enum { N = 5000, PER_PACK = 50 };
+	static const uint32_t odd[] = {
+		32, 33, 0xfffffe, 0xffffff, 0x1000000, 0xfffffffe, UINT32_MAX};
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_autofree struct hf_pack_entry *e = malloc(N * sizeof *e);
+	struct hf_location at, again;
+	struct hf_blob blob;
+	unsigned seed = 3;
+	uint32_t end = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		unsigned r = (unsigned)rand_r(&seed);
+		uint32_t length = r % 9 < 7 ? 32 + r % 5000 : odd[r % 7];
+		uint32_t raw = r % 11 < 8 ? r % 9000 : odd[r / 16 % 7];
+
+		/* Mostly right behind the one before, sometimes anywhere. */
+		e[i] = made_entry(i, r % 64 < 3 ? HF_TREE : HF_DATA,
+			r % 32 < 29 ? end : (uint32_t)rand_r(&seed) * 2, length, raw);
+		end = e[i].offset + length;
+	}
+	for (uint32_t i = 0; i < N; i += PER_PACK) {
+		struct hf_id pack = made_id(2, i / PER_PACK);
+
+		hf_index_add_pack(ix, &pack, e + i, PER_PACK);
+		hf_index_add_pack(ix, &pack, e + i, PER_PACK / 2);
+	}
+	REQUIRE_EQ(hf_index_len(ix), N);
+	for (uint32_t i = 0; i < N; i++) {
+		REQUIRE(hf_index_find(ix, &e[i].blob, 0, &at));
+		REQUIRE(is_same(&at, &e[i]));
+		REQUIRE_EQ(at.pack_number, i / PER_PACK);
+		REQUIRE(!hf_index_find(ix, &e[i].blob, 1, &at));
+		REQUIRE(hf_index_entry(ix, at.number, &blob, &again));
+		REQUIRE(hf_id_eq(&blob.id, &e[i].blob.id) && blob.type == e[i].blob.type);
+		REQUIRE(is_same(&again, &e[i]));
+	}
+}
+
+/* Zero with sanitizers, which have an allocator of their own. */
+static size_t
+heap(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+/* What index_i.h and docs/architecture.md say. */
+TEST(index_needs_few_bytes_per_blob)
+{
+	enum { N = 6 << 16, PER_PACK = 192 };
+	hf_autoptr(hf_index) ix = hf_index_new();
+	size_t before = heap();
+	struct hf_pack_entry e[PER_PACK];
+
+	if (before == 0)
+		SKIP("the heap is not counted here");
+	for (uint32_t i = 0; i < N; i += PER_PACK) {
+		struct hf_id pack = made_id(2, i / PER_PACK);
+
+		for (uint32_t k = 0; k < PER_PACK; k++)
+			e[k] = made_entry(i + k, HF_DATA, k * 4000, 4000, 9000);
+		hf_index_add_pack(ix, &pack, e, PER_PACK);
+	}
+	size_t bytes = heap() - before;
+	CHECK(bytes > 44 * (size_t)N); /* all of it is counted */
+	if (bytes > 50 * (size_t)N)
+		FAIL("%zu bytes for %d blobs", bytes, N);
 }
 
 enum { THREADS = 8, CLAIMS = 20000 };

@@ -4,6 +4,7 @@
 
 #include "codec/sha256.h"
 #include "harness/test.h"
+#include "repo/index.h"
 #include "repo/key.h"
 #include "repo/raw.h"
 #include "store/fault.h"
@@ -381,6 +382,101 @@ TEST(encodings_on_reading)
 	hf_buf_reset(&out);
 	CHECK_OK(load_sealed(v1, hf_str_bytes(hf_str("\x02(as it is")), &out));
 	CHECK_EQ(out.len, 10);
+}
+
+/* ---- in pieces ---- */
+
+static struct hf_err *
+add_up(void *arg, struct hf_json *j)
+{
+	uint64_t *sum = arg;
+
+	for (hf_json_array(j); hf_json_item(j);)
+		*sum += hf_json_u64(j, UINT64_MAX);
+	return hf_json_end(j);
+}
+
+TEST(large_files_are_read_in_pieces)
+{
+	enum { N = 100000 };
+	hf_auto(hf_buf) json = HF_BUF_MAX(1 << 20), scratch = HF_BUF_MAX(16);
+
+	for (unsigned i = 0; i < N; i++)
+		hf_buf_addf(&json, "%c%u", i == 0 ? '[' : ',', i);
+	hf_buf_add_str(&json, "]\n");
+	for (unsigned version = 1; version <= 2; version++) {
+		hf_autoptr(hf_store) mem = hf_store_mem();
+		hf_autoptr(hf_repo) repo = NULL;
+		struct hf_name name = {.kind = HF_INDEX};
+		uint64_t sum = 0;
+
+		REQUIRE_OK(init_in(mem, version, &repo));
+		REQUIRE_OK(hf_repo_save(repo, HF_INDEX, hf_buf_bytes(&json), &name.id));
+		REQUIRE_OK(hf_repo_read(repo, &name, &scratch, add_up, &sum));
+		CHECK_EQ(sum, (uint64_t)N * (N - 1) / 2);
+
+		/* What does not end, and what is not there. */
+		REQUIRE_OK(hf_repo_save(
+			repo, HF_INDEX, (struct hf_bytes){json.p, json.len - 2}, &name.id));
+		CHECK_ERR_TEXT(hf_repo_read(repo, &name, &scratch, add_up, &sum), HF_ECORRUPT,
+			hf_id_hex(&name.id).s);
+		name.id.b[0] ^= 1;
+		CHECK_ERR(hf_repo_read(repo, &name, &scratch, add_up, &sum), HF_ENOTFOUND);
+	}
+}
+
+/* Half a frame under a good seal: the packing is to blame, not the text. */
+TEST(damaged_packing_in_pieces)
+{
+	hf_autoptr(hf_store) mem = hf_store_mem();
+	hf_autoptr(hf_repo) repo = NULL;
+	hf_autoptr(hf_zstd) z = hf_zstd_new(HF_COMPRESS_AUTO);
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(16);
+	uint8_t plain[200] = {2}, sealed[256];
+	struct hf_bytes json = hf_str_bytes(hf_str("[1,2,3,4,5,6,7,8,9,10]"));
+	uint64_t sum = 0;
+	size_t n;
+
+	REQUIRE_OK(init_in(mem, 2, &repo));
+	REQUIRE_OK(hf_zstd_pack(z, json, plain + 1, &n));
+	hf_autoptr(hf_aead) aead = hf_aead_new(hf_repo_key(repo));
+	for (size_t len = 2; len <= n + 1; len++) {
+		struct hf_bytes bytes = {sealed, len + HF_SEAL_OVERHEAD};
+
+		hf_aead_seal(aead, (struct hf_bytes){plain, len}, sealed);
+		struct hf_name name = {HF_INDEX, hf_sha256(bytes)};
+		REQUIRE_OK(hf_store_put(mem, &name, bytes));
+		if (len <= n)
+			CHECK_ERR_TEXT(hf_repo_read(repo, &name, &scratch, add_up, &sum),
+				HF_ECORRUPT, "decompressing");
+		else
+			CHECK_OK(hf_repo_read(repo, &name, &scratch, add_up, &sum));
+	}
+	CHECK_EQ(sum, 55);
+}
+
+/* Fields that nobody knows may be of any length. */
+TEST(index_files_with_what_no_piece_holds)
+{
+	hf_autoptr(hf_store) mem = hf_store_mem();
+	hf_autoptr(hf_repo) repo = NULL;
+	hf_autoptr(hf_index) ix = hf_index_new();
+	hf_auto(hf_buf) json = HF_BUF_MAX(1 << 20);
+	struct hf_id id;
+
+	REQUIRE_OK(init_in(mem, 2, &repo));
+	hf_buf_addf(&json,
+		"{\"note\":\"%0*u\",\"packs\":[{\"id\":\"" ABAB "\",\"blobs\":[{\"id\":\"" ABAB
+		"\",\"type\":\"data\",\"offset\":0,\"length\":40}]}]}",
+		2 * HF_JSON_PIECES, 1);
+	REQUIRE_OK(hf_repo_save(repo, HF_INDEX, hf_buf_bytes(&json), &id));
+	REQUIRE_OK(hf_index_read(repo, ix, &id));
+	CHECK_EQ(hf_index_len(ix), 1);
+	/* Whatever is wrong is told of the whole text. */
+	json.len--;
+	REQUIRE_OK(hf_repo_save(repo, HF_INDEX, hf_buf_bytes(&json), &id));
+	CHECK_ERR_TEXT(hf_index_read(repo, ix, &id), HF_ECORRUPT, "too early");
+	CHECK_EQ(hf_index_len(ix), 1);
 }
 
 TEST(damage_on_the_way_is_tried_once_more)
