@@ -55,4 +55,11 @@ hf_put_be32(uint8_t *p, uint32_t v)
 	memcpy(p, &v, sizeof v);
 }
 
+static inline void
+hf_put_be64(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof v);
+}
+
 #endif

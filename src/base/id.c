@@ -3,15 +3,25 @@
 
 #include <stdlib.h>
 
+#include "base/endian.h"
+
 struct hf_hex
 hf_id_hex(const struct hf_id *id)
 {
-	static const char digit[] = "0123456789abcdef";
+	const uint64_t ones = 0x0101010101010101;
 	struct hf_hex h;
 
-	for (size_t i = 0; i < HF_ID_LEN; i++) {
-		h.s[2 * i] = digit[id->b[i] >> 4];
-		h.s[2 * i + 1] = digit[id->b[i] & 15];
+	/* Four bytes become eight digits side by side, one in each byte of a word. */
+	for (size_t i = 0; i < HF_ID_LEN; i += 4) {
+		uint64_t v = hf_get_be32(id->b + i);
+
+		v = (v << 16 | v) & 0x0000ffff0000ffff;
+		v = (v << 8 | v) & 0x00ff00ff00ff00ff;
+		v = (v << 4 | v) & 0x0f0f0f0f0f0f0f0f;
+		uint64_t is_letter = (v + 6 * ones) >> 4 & ones;
+
+		v += ones * '0' + is_letter * ('a' - '0' - 10);
+		hf_put_be64((uint8_t *)h.s + 2 * i, v);
 	}
 	h.s[HF_ID_HEX] = 0;
 	return h;

@@ -154,10 +154,16 @@ hf_utf8_width(struct hf_str s)
 	size_t width = 0;
 
 	while (s.len > 0) {
-		int32_t cp;
-		size_t n = hf_utf8_next(s, &cp);
+		int32_t cp = *s.p;
+		size_t n = 1;
 
-		width += columns(cp);
+		/* As nearly all are: one byte, one column. */
+		if (cp < 0x20 || cp >= 0x7f) {
+			n = hf_utf8_next(s, &cp);
+			width += columns(cp);
+		} else {
+			width++;
+		}
 		s.p += n;
 		s.len -= n;
 	}

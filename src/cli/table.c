@@ -59,9 +59,9 @@ hf_table_free(struct hf_table *t)
 void
 hf_table_add(struct hf_table *t, const char *text)
 {
-	size_t column = t->cells.len % t->columns;
+	size_t column = t->cells.len % t->columns, lines = count_lines(text);
 
-	for (size_t i = 0; i < count_lines(text); i++) {
+	for (size_t i = 0; i < lines; i++) {
 		size_t width = hf_utf8_width(line_of(text, i));
 
 		if (width > t->widths[column])
@@ -71,28 +71,38 @@ hf_table_add(struct hf_table *t, const char *text)
 }
 
 static void
-print_row(const struct hf_table *t, size_t row, struct hf_out *out)
+add_blanks(struct hf_buf *line, size_t n)
+{
+	char blanks[64];
+
+	memset(blanks, ' ', sizeof blanks);
+	for (; n > sizeof blanks && !line->is_full; n -= sizeof blanks)
+		hf_buf_add(line, blanks, sizeof blanks);
+	hf_buf_add(line, blanks, n < sizeof blanks ? n : sizeof blanks);
+}
+
+static void
+print_row(const struct hf_table *t, size_t row, struct hf_buf *line, struct hf_out *out)
 {
 	char *const *cells = t->cells.v + row * t->columns;
 	size_t lines = 1;
 
-	for (size_t i = 0; i < t->columns; i++)
-		if (count_lines(cells[i]) > lines)
-			lines = count_lines(cells[i]);
-	for (size_t k = 0; k < lines; k++) {
-		hf_auto(hf_buf) line = HF_BUF_MAX(MAX_LINE);
+	for (size_t i = 0; i < t->columns; i++) {
+		size_t n = count_lines(cells[i]);
 
+		lines = n > lines ? n : lines;
+	}
+	for (size_t k = 0; k < lines; k++) {
+		hf_buf_reset(line);
 		for (size_t i = 0; i < t->columns; i++) {
 			struct hf_str s = line_of(cells[i], k);
-			size_t width = hf_utf8_width(s);
 
-			hf_buf_add(&line, s.p, s.len);
-			for (; width < t->widths[i] + GAP; width++)
-				hf_buf_add_char(&line, ' ');
+			hf_buf_add(line, s.p, s.len);
+			add_blanks(line, t->widths[i] + GAP - hf_utf8_width(s));
 		}
-		while (line.len > 0 && line.p[line.len - 1] == ' ')
-			line.len--;
-		hf_say(out, HF_SAY_DATA, "%.*s", (int)line.len, (const char *)line.p);
+		while (line->len > 0 && line->p[line->len - 1] == ' ')
+			line->len--;
+		hf_say(out, HF_SAY_DATA, "%.*s", (int)line->len, (const char *)line->p);
 	}
 }
 
@@ -112,14 +122,15 @@ print_rule(const struct hf_table *t, struct hf_out *out)
 void
 hf_table_print(const struct hf_table *t, bool is_spaced, struct hf_out *out)
 {
+	hf_auto(hf_buf) line = HF_BUF_MAX(MAX_LINE);
 	size_t rows = t->cells.len / t->columns;
 
-	print_row(t, 0, out);
+	print_row(t, 0, &line, out);
 	print_rule(t, out);
 	for (size_t i = 1; i < rows; i++) {
 		if (is_spaced && i > 1)
 			hf_say(out, HF_SAY_DATA, "%s", "");
-		print_row(t, i, out);
+		print_row(t, i, &line, out);
 	}
 	print_rule(t, out);
 }
