@@ -82,6 +82,8 @@ struct hf_cli {
 	struct hf_pace upload, download; /* shared by all stores; used where there is a rate */
 	int trace_fd;        /* of `-o trace.file`, opened with the first store; 0: not yet */
 	bool has_s3_restore; /* restic's feature flag of that name is on */
+	/* What the command will list when it has opened the repository: bits of cli/session.h. */
+	unsigned early;
 	/* Set by a command that worked but not wholly: the exit code is 3 and this is said. */
 	const char *warning;
 	/* The lock was lost and what was done under it has not been validated: exit code 13. */

@@ -303,6 +303,7 @@ check(struct check *c, const struct check_options *o, const struct hf_args *args
 	c->options = &co;
 	if (!c->cli->global.no_lock)
 		hf_say(c->cli->out, HF_SAY_NORMAL, "create exclusive lock for repository");
+	c->cli->early = HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
 	HF_TRY(hf_session_open_with(c->cli, HF_SESSION_EXCLUSIVE, true,
 		o->with_cache ? HF_CACHE_SHARED : HF_CACHE_TEMPORARY, &session));
 	return check_repo(c, session.repo);

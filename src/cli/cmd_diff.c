@@ -150,6 +150,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 
 	if (args->len != 2)
 		return hf_err(HF_EINVAL, "specify two snapshot IDs");
+	cli->early = hf_early_for(args->v[0]);
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(find_end(&session, args->v[0], &a));
 	HF_TRY(find_end(&session, args->v[1], &b));

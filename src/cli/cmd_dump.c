@@ -106,6 +106,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		return hf_err(
 			HF_EINVAL, "zip archives cannot be written yet, use --archive tar");
 	path = hf_path_join("/", args->v[1]);
+	cli->early = hf_early_for(args->v[0]);
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(hf_err_in(hf_session_snapshot(&session, &o->filter, args->v[0], &sn, &subfolder),
 		"failed to find snapshot"));

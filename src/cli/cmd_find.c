@@ -463,6 +463,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		HF_TRY(hf_find_by_name(&f.patterns, o->folds_case,
 			f.has_time[0] ? &f.times[0] : NULL, f.has_time[1] ? &f.times[1] : NULL,
 			&f.search));
+	cli->early = HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(load_snapshots(&f, &session, &list));
 	HF_TRY(hf_session_load_index(&session));

@@ -158,6 +158,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 
 	HF_TRY(read_options(&m, args));
 	HF_TRY(hf_tar_stream_open(cli, m.file, m.o->tar_filter, &m.stream));
+	cli->early = HF_EARLY_INDEX;
 	HF_TRY(hf_session_open(cli, m.o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_SHARED,
 		false, &session));
 	HF_TRY(hf_session_load_index(&session));

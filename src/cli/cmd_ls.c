@@ -378,6 +378,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	struct hf_id root;
 
 	HF_TRY(check_args(&l, args));
+	cli->early = hf_early_for(args->v[0]);
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(hf_session_snapshot(&session, &l.o->filter, args->v[0], &sn, &subfolder));
 	HF_TRY(hf_session_load_index(&session));

@@ -206,6 +206,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 
 	HF_TRY(compile(&r));
 	HF_TRY(check_options(&r, args));
+	cli->early = hf_early_for(args->v[0]);
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(hf_err_in(
 		hf_session_snapshot(&session, &r.o->filter, args->v[0], &sn, &subfolder),

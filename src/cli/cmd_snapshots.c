@@ -195,6 +195,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	}
 	if (o->group_by != NULL)
 		HF_TRY(hf_group_parse(o->group_by, &by));
+	cli->early = HF_EARLY_SNAPSHOTS;
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(hf_session_snapshots(&session, &o->filter, args, &list));
 	hf_groups_make(&list, by, &groups);

@@ -196,6 +196,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	enum hf_stats_mode mode;
 
 	HF_TRY(find_mode(o->mode, &mode));
+	cli->early = HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
 	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
 	HF_TRY(hf_session_snapshots(&session, &o->filter, args, &list));
 	HF_TRY(hf_session_load_index(&session));

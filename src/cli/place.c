@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/place.h"
 
+#include "cli/session.h"
 #include "cli/words.h"
+#include "store/early.h"
 
 enum { MAX_LOCATION = 64 << 10, TRIES = 3 };
 
@@ -146,6 +148,40 @@ hf_place_look(struct hf_cli *cli, const char *location)
 	return look_for_config(store, &config);
 }
 
+void
+hf_ask_early(struct hf_store *store, unsigned what)
+{
+	struct hf_early calls[2];
+	size_t n = 0;
+
+	if (what & HF_EARLY_SNAPSHOTS)
+		calls[n++] = hf_early_list(HF_SNAPSHOT);
+	if (what & HF_EARLY_INDEX)
+		calls[n++] = hf_early_list(HF_INDEX);
+	hf_store_early(store, calls, n);
+}
+
+/*
+ * Asks for all that is wanted next and does not need the key, together with the config. Not when a
+ * person is to type the password first.
+ */
+static void
+ask_with_config(const struct hf_cli *cli, const struct hf_place *place, struct hf_store *store)
+{
+	struct hf_early key = hf_early_list(HF_KEY), locks = hf_early_list(HF_LOCK);
+
+	if (!hf_place_has_password(cli, place))
+		return;
+	if (hf_is_set(place->key_hint) && hf_id_parse(hf_str(place->key_hint), &key.name.id)) {
+		key.is_list = false;
+		key.max = HF_MAX_KEY_FILE;
+	}
+	hf_store_early(store, &key, 1);
+	if (place->is_locked)
+		hf_store_early(store, &locks, 1);
+	hf_ask_early(store, place->early);
+}
+
 /* Opens the repository in *store, or at `location` if that is NULL; *store is NULL afterwards. */
 static struct hf_err *
 open_repo(struct hf_cli *cli, const struct hf_place *place, const char *location,
@@ -169,6 +205,7 @@ hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *lo
 	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_place_store(cli, location, &store));
+	ask_with_config(cli, place, store);
 	HF_TRY(look_for_config(store, &config));
 	return open_repo(cli, place, location, &store, hf_buf_bytes(&config), password, out);
 }
@@ -219,6 +256,7 @@ hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo *
 
 	HF_TRY(hf_place_location(place, &location));
 	HF_TRY(hf_place_store(cli, location, &store));
+	ask_with_config(cli, place, store);
 	HF_TRY(look_for_config(store, &config));
 	HF_TRY(unlock(cli, place, location, &store, hf_buf_bytes(&config), &repo));
 	say_opened(cli, repo);

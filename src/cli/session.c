@@ -5,6 +5,7 @@
 #include "cli/place.h"
 #include "engine/treewalk.h"
 #include "store/cache.h"
+#include "store/early.h"
 
 /* Who gets a lock back waits at least so long, in seconds: a prune may be under way. */
 #define REGAIN_WAIT 3600.0
@@ -88,23 +89,60 @@ hf_session_open(
 	return hf_session_open_with(cli, lock, may_skip, HF_CACHE_SHARED, s);
 }
 
+/* Our lock can be seen: nobody may delete the snapshots that are listed now, once we hold it. */
+static void
+written(void *session)
+{
+	struct hf_session *s = session;
+
+	hf_store_early_forget(hf_repo_store(s->repo));
+	hf_ask_early(hf_repo_store(s->repo), s->cli->early & HF_EARLY_SNAPSHOTS);
+}
+
+static struct hf_err *
+take_first_lease(struct hf_session *s)
+{
+	struct hf_lease_options options = s->setup.options;
+
+	options.on_written = written;
+	options.written_arg = s;
+	HF_TRY(take_lease(s, &options));
+	hf_ask_early(hf_repo_store(s->repo), s->cli->early);
+	return NULL;
+}
+
+unsigned
+hf_early_for(const char *text)
+{
+	const char *colon = strchrnul(text, ':');
+	struct hf_id id;
+
+	return hf_id_parse((struct hf_str){text, (size_t)(colon - text)}, &id)
+		       ? HF_EARLY_INDEX
+		       : HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
+}
+
 static struct hf_err *
 open_at(struct hf_cli *cli, const struct hf_place *place, enum hf_session_lock lock,
 	bool may_skip, enum hf_cache_use use, struct hf_session *s)
 {
 	*s = (struct hf_session){.cli = cli};
-	HF_TRY(hf_place_open(cli, place, &s->repo));
-	hf_cache_use(cli, s->repo, use, &s->cache);
-	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
+	struct hf_place asked = *place;
+
 	if (may_skip && cli->global.no_lock)
 		lock = HF_SESSION_UNLOCKED;
+	asked.is_locked = lock != HF_SESSION_UNLOCKED;
+	asked.early = asked.is_locked ? 0 : cli->early;
+	HF_TRY(hf_place_open(cli, &asked, &s->repo));
+	hf_cache_use(cli, s->repo, use, &s->cache);
+	HF_TRY(hf_lease_setup(cli, s->repo, &s->setup));
 	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
 	if (lock == HF_SESSION_UNLOCKED)
 		return NULL;
 	s->setup.options.mode =
 		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;
 	s->setup.options.only_reads = may_skip && lock == HF_SESSION_SHARED;
-	struct hf_err *e = take_lease(s, &s->setup.options);
+	struct hf_err *e = take_first_lease(s);
 	return may_skip && lock == HF_SESSION_SHARED && e != NULL ? without_lock(cli, e) : e;
 }
 

@@ -25,6 +25,17 @@ struct hf_session {
 
 void hf_session_clear(struct hf_session *s);
 
+/*
+ * What a command is certain to list, in this order, once it has opened the repository. It says so in
+ * cli->early before, and where the repository is far away, that is asked for together with other
+ * things. Never before the right to look: the snapshots not before our lock can be seen, the index
+ * not before we hold it.
+ */
+enum { HF_EARLY_SNAPSHOTS = 1, HF_EARLY_INDEX = 2 };
+
+/* Both, or the index only where `text` is the whole id of a snapshot, which need not be looked for. */
+unsigned hf_early_for(const char *text);
+
 enum hf_session_lock {
 	HF_SESSION_UNLOCKED,
 	HF_SESSION_SHARED,
@@ -62,6 +73,9 @@ struct hf_err *hf_session_open_with(struct hf_cli *cli, enum hf_session_lock loc
 struct hf_place;
 struct hf_err *hf_session_open_at(struct hf_cli *cli, const struct hf_place *place,
 	enum hf_session_lock lock, bool may_skip, struct hf_session *s) HF_MUST;
+
+/* Begins listings that will be wanted: the same bits. */
+void hf_ask_early(struct hf_store *store, unsigned what);
 
 /* Loads the whole index. */
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;

@@ -8,6 +8,7 @@
 #include "base/group.h"
 #include "engine/check_run.h"
 #include "repo/raw.h"
+#include "store/early.h"
 
 enum { MAX_THREADS = 16 };
 
@@ -246,11 +247,27 @@ bad_index(void *arg, const struct hf_id *file, struct hf_err *e)
 	hf_err_free(e);
 }
 
+/*
+ * What is looked at next. The packs are listed after the index files have been, so that all packs of
+ * these are there, but they need not wait until these have been read.
+ */
+static void
+ask_early(struct hf_repo *repo)
+{
+	struct hf_early keys = hf_early_list(HF_KEY);
+	struct hf_early packs[] = {hf_early_list(HF_INDEX), hf_early_list(HF_PACK)};
+
+	packs[1].fresh_s = 3600; /* the index may be large, and it is older in any case */
+	hf_store_early(hf_repo_store(repo), packs, 2);
+	hf_store_early(hf_repo_store(repo), &keys, 1);
+}
+
 static struct hf_err *
 run(struct hf_check_run *c)
 {
 	HF_TRY(load_snapshots(c));
 	enter(c, HF_CHECK_LOAD_INDEX);
+	ask_early(c->repo);
 	HF_TRY(hf_index_load(c->repo, c->ix, c->stop, bad_index, c));
 	HF_TRY(check_keys(c));
 	enter(c, HF_CHECK_PACKS);

@@ -396,7 +396,17 @@ struct search {
 	struct hf_id ids[1 + MAX_FILES];
 	size_t len;
 	size_t hinted; /* how many ids begin with the hint */
+	unsigned refused;
+	struct hf_err *bad; /* the first that was no wrong password */
 };
+
+static void
+search_free(struct search *s)
+{
+	hf_err_free(s->bad);
+	free(s);
+}
+HF_AUTOPTR(search)
 
 static struct hf_err *
 search_add(void *arg, const struct hf_name *name, uint64_t size)
@@ -431,6 +441,38 @@ search_failed(unsigned refused, bool is_too_many, struct hf_err *bad)
 	return hf_err(HF_EAUTH, "wrong password or no key found");
 }
 
+/* Tries one of them. True: it opens. Else what was wrong with it is kept. */
+static bool
+search_try(struct search *s, struct hf_store *store, const struct hf_id *id,
+	const struct hf_secret *password, struct hf_key *master)
+{
+	hf_autoptr(hf_err) e = hf_key_open(store, id, password, master, NULL);
+
+	if (e == NULL)
+		return true;
+	if (hf_err_code(e) == HF_EAUTH)
+		s->refused++;
+	else if (s->bad == NULL)
+		s->bad = hf_steal(e);
+	return false;
+}
+
+/* The hint is a whole id: there is nothing to look up. */
+static bool
+search_named(struct search *s, struct hf_store *store, const struct hf_secret *password,
+	struct hf_key *master)
+{
+	if (!hf_id_parse(hf_str(s->hint), &s->ids[0]))
+		return false;
+	s->hint = ""; /* it is tried once */
+	if (search_try(s, store, &s->ids[0], password, master))
+		return true;
+	/* What is not there is only a hint that was wrong. */
+	if (s->bad != NULL && hf_err_code(s->bad) == HF_ENOTFOUND)
+		hf_err_free(hf_steal(s->bad));
+	return false;
+}
+
 /*
  * Unlike restic, a file that is no key, or is damaged, does not end the search: whoever can put
  * one file into keys/ must not be able to lock everybody out. The first such error is reported
@@ -440,28 +482,24 @@ struct hf_err *
 hf_key_search(struct hf_store *store, const struct hf_secret *password, const char *hint,
 	struct hf_key *master, struct hf_id *id)
 {
-	hf_autofree struct search *s = hf_new(struct search);
-	hf_autoptr(hf_err) bad = NULL;
-	unsigned refused = 0;
+	hf_autoptr(search) s = hf_new(struct search);
 
 	s->hint = hint != NULL ? hint : "";
 	s->len = 1;
+	if (search_named(s, store, password, master)) {
+		*id = s->ids[0];
+		return NULL;
+	}
 	HF_TRY(hf_err_in(hf_store_list(store, HF_KEY, search_add, s), "listing keys"));
 	for (size_t i = s->hinted == 1 ? 0 : 1; i < s->len; i++) {
-		if (i > 0 && s->hinted == 1 && hf_id_eq(&s->ids[i], &s->ids[0]))
-			continue;
-		if (refused == MAX_DERIVATIONS)
-			return search_failed(refused, true, hf_steal(bad));
-		hf_autoptr(hf_err) e = hf_key_open(store, &s->ids[i], password, master, NULL);
-
-		if (e == NULL) {
+		if (i > 0 && hf_id_eq(&s->ids[i], &s->ids[0]))
+			continue; /* the hinted one, which was tried */
+		if (s->refused == MAX_DERIVATIONS)
+			return search_failed(s->refused, true, hf_steal(s->bad));
+		if (search_try(s, store, &s->ids[i], password, master)) {
 			*id = s->ids[i];
 			return NULL;
 		}
-		if (hf_err_code(e) == HF_EAUTH)
-			refused++;
-		else if (bad == NULL)
-			bad = hf_steal(e);
 	}
-	return search_failed(refused, false, hf_steal(bad));
+	return search_failed(s->refused, false, hf_steal(s->bad));
 }

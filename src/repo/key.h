@@ -63,7 +63,8 @@ struct hf_err *hf_key_seal(const struct hf_key *master, const struct hf_secret *
 
 /*
  * Finds a key that the password opens: the one that `hint` (an id or the unique beginning of
- * one, or NULL) means first, then all in the order of the listing, 20 at most. A damaged file
+ * one, or NULL) means first, then all in the order of the listing, 20 at most. If `hint` is a whole
+ * id, the keys are listed only when that one does not open. A damaged file
  * among them does not end the search. HF_EAUTH: none opens. Else, when none opens and one of
  * them could not be read or none was a key, the error of the first such file, which it names.
  */

@@ -156,6 +156,12 @@ struct hf_lease_options {
 	struct hf_stop *stop;             /* ends waiting */
 	hf_lease_event_fn *on_event;      /* or NULL */
 	void *arg;
+	/*
+	 * Shared, or NULL: our file is there, and we are about to look who else is: for who wants to
+	 * look at other things in the same round trip. Called at each try.
+	 */
+	void (*on_written)(void *arg);
+	void *written_arg;
 	/* Continues the lease of a dead process of ours: its holder and its current file. */
 	const char *adopt_holder;
 	struct hf_id adopt_id;

@@ -220,6 +220,8 @@ try_once(struct hf_lease *l)
 	struct hf_err *e = lease_write(l, &file);
 	if (e == NULL) {
 		lease_stand_on(l, &file);
+		if (l->o.on_written != NULL && !l->info.is_exclusive)
+			l->o.on_written(l->o.written_arg);
 		e = outlast(l);
 	}
 	if (e != NULL) {

@@ -3,9 +3,6 @@
 
 #include <math.h>
 
-/* A listing's maximum: 26 million files. Beyond some megabytes it is in a file. */
-enum { MAX_LIST = 1 << 30 };
-
 struct entry {
 	struct hf_id id;
 	uint64_t size;
@@ -140,8 +137,8 @@ around_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 	return go(s, &(struct hf_call){.op = HF_OP_STAT, .name = *name, .size = size});
 }
 
-static struct hf_err *
-tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+struct hf_err *
+hf_call_tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
 	for (size_t at = 0; at < kept->len; at += sizeof(struct entry)) {
 		struct hf_name name = {.kind = kind};
@@ -157,7 +154,7 @@ tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn, void *a
 static struct hf_err *
 around_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
-	hf_auto(hf_buf) kept = HF_BUF_SPOOL(MAX_LIST);
+	hf_auto(hf_buf) kept = HF_BUF_SPOOL(HF_CALL_MAX_LIST);
 	bool keeps = around_of(s)->keeps_lists;
 
 	HF_TRY(go(s, &(struct hf_call){.op = HF_OP_LIST,
@@ -165,7 +162,7 @@ around_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *a
 			     .fn = fn,
 			     .arg = arg,
 			     .kept = keeps ? &kept : NULL}));
-	return tell(&kept, kind, fn, arg);
+	return hf_call_tell(&kept, kind, fn, arg);
 }
 
 static struct hf_err *
@@ -202,6 +199,8 @@ around_free(struct hf_store *s)
 {
 	struct hf_around *a = around_of(s);
 
+	if (a->quit != NULL)
+		a->quit(a);
 	hf_store_free(a->inner);
 	a->free(a);
 }

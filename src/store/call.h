@@ -36,7 +36,7 @@ struct hf_call {
 	void *arg;
 	/* What came of the last run. */
 	size_t n_bytes, n_files;
-	struct hf_buf *kept; /* of hf_around's */
+	struct hf_buf *kept; /* list: where the files go instead, or NULL */
 };
 
 /* Whether the call is about a lock: such calls wait for nobody. */
@@ -48,6 +48,14 @@ hf_call_is_lock(const struct hf_call *c)
 
 /* Runs the call on `inner`. May be repeated: what an earlier run has left is taken back. */
 struct hf_err *hf_call_run(struct hf_call *c, struct hf_store *inner) HF_MUST;
+
+/*
+ * With `kept`, the files of a listing end up there, in at most so many bytes, and hf_call_tell()
+ * tells of them later.
+ */
+enum { HF_CALL_MAX_LIST = 1 << 30 }; /* 26 million files */
+struct hf_err *hf_call_tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn,
+	void *arg) HF_MUST;
 
 /*
  * Asks the gate whether the call may still change something: for wrappers that have waited. NULL
@@ -62,6 +70,8 @@ struct hf_around {
 	struct hf_err *(*around)(struct hf_around *, struct hf_call *);
 	void (*free)(
 		struct hf_around *); /* frees the wrapper; the store inside is gone already */
+	/* What must end before the store inside goes, or NULL. */
+	void (*quit)(struct hf_around *);
 	/*
 	 * A listing is told to the caller when around() has returned, and not while it is under
 	 * way: it may run several times, and the caller may call the store.

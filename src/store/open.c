@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "store/backend.h"
+#include "store/early.h"
 #include "store/fault.h"
 #include "store/limit.h"
 #include "store/local.h"
@@ -215,6 +216,7 @@ add_retry(const struct hf_backend *backend, const struct hf_open *o, struct hf_s
  *	limit	belongs to the transfer; most backends do it themselves
  *	trace	shows each try and what the limit costs, but not the wait for a slot
  *	sema	counts what is really under way; a folder of this machine needs none
+ *	early	has answers before they are asked for; inside, so that each failure counts once
  *	retry	is outermost, because who waits to try again must not hold a slot
  */
 static struct hf_err *
@@ -226,7 +228,7 @@ wrap(const struct hf_backend *backend, const struct hf_open *o, struct hf_store 
 	if (o->trace != NULL)
 		*s = hf_store_trace(*s, o->trace, o->trace_arg);
 	if (!backend->is_local)
-		*s = hf_store_sema(*s);
+		*s = hf_store_wrap_early(hf_store_sema(*s));
 	return add_retry(backend, o, s);
 }
 
