@@ -31,6 +31,7 @@
  *            then with it: snapshots and index read again; rewrite the index; look for the own
  *            lock; delete
  *   AGAIN 0  PR 3 does not read again
+ *   OWN   1  c5 looks for the index file of this attempt as well (what is built, where it lists)
  *   AGE   1  prune lists the packs before it loads the index, and leaves alone the packs in no
  *            index that are younger than the longest time between an upload and the PUT of the
  *            index file that names it
@@ -77,8 +78,13 @@
 #ifndef AGAIN
 #define AGAIN 1
 #endif
+#ifndef OWN
+#define OWN 0
+#endif
 
 #define ALL 255
+/* The index files that c5 looks for: those that were loaded, and with OWN also the one written. */
+#define RELIED (OWN -> relied : relied & ~BIT(att))
 #define NATT (KILLS + 2) /* attempts: one, one per removal, one per rewritten index */
 #define BIT(i) (1 << (i))
 #define PX (PR != 2)
@@ -177,16 +183,26 @@ again:
 		sn = sn | BIT(att);
 		uses[att] = u
 	};
-#if ACK >= 2
+#if ACK == 2
 	if
 	:: lockA == my
 	:: else -> goto redo
 	fi;
 #endif
 #if ACK >= 3
+	/* c5: two listings at the same time, so that either may be the first. */
 	if
-	:: (relied & ~ix) == 0
-	:: else -> goto redo
+	:: lockA == my;
+		if
+		:: (RELIED & ~ix) == 0
+		:: else -> goto redo
+		fi
+	:: (RELIED & ~ix) == 0;
+		if
+		:: lockA == my
+		:: else -> goto redo
+		fi
+	:: lockA != my || (RELIED & ~ix) != 0 -> goto redo
 	fi;
 #endif
 	good = att;

@@ -170,6 +170,7 @@ hf_session_regain(struct hf_session *s)
 
 	if (options.wait_s < REGAIN_WAIT)
 		options.wait_s = REGAIN_WAIT;
+	hf_store_early_forget(hf_repo_store(s->repo)); /* that was under the lost one */
 	HF_TRY(take_lease(s, &options));
 	hf_err_free(hf_lease_release(lost));
 	return NULL;
@@ -184,6 +185,7 @@ hf_session_relock(struct hf_session *s, enum hf_session_lock lock)
 	hf_store_set_gate(hf_repo_store(s->repo), &hf_gate_shut);
 	s->lease = NULL;
 	HF_TRY(hf_lease_release(old));
+	hf_store_early_forget(hf_repo_store(s->repo));
 	s->setup.options.only_reads = false;
 	s->setup.options.mode =
 		lock == HF_SESSION_EXCLUSIVE ? HF_LOCK_EXCLUSIVE : HF_LOCK_SHARED;

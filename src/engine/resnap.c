@@ -4,21 +4,48 @@
 #include <time.h>
 
 #include "engine/check.h"
+#include "store/early.h"
 
 enum { VALIDATE_TRIES = 5 }; /* of a store that does not answer */
 
-/* Nothing that the snapshot stands on has left the index. */
+/*
+ * Nothing that the snapshot stands on has left the index. Where nothing was loaded, there is nothing
+ * to look for: our own files go only with our lock (model/commit.pml, OWN).
+ */
 static struct hf_err *
 validate_index(struct hf_repo *repo, struct hf_index *ix)
 {
 	hf_autofree struct hf_id *ids = NULL;
 	size_t n, lost;
 
+	if (!hf_index_has_loaded(ix))
+		return NULL;
 	HF_TRY(hf_repo_list(repo, HF_INDEX, &ids, NULL, &n));
 	lost = hf_index_lost(ix, ids, n);
 	if (lost > 0)
 		return hf_err(HF_ELOST, "%zu index files were removed meanwhile", lost);
 	return NULL;
+}
+
+/*
+ * Both listings at the same time: which one is answered first does not matter (model/commit.pml).
+ * Where a listing proves nothing about the time before, the second waits as the first does.
+ */
+static struct hf_err *
+validate_once(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
+{
+	struct hf_store *store = hf_repo_store(repo);
+	struct hf_early list = hf_early_list(HF_INDEX);
+
+	if (ix == NULL)
+		return hf_lease_verify(lease);
+	if (hf_index_has_loaded(ix) && hf_store_promises(store, HF_LISTS_AT_ONCE))
+		hf_store_early(store, &list, 1);
+	struct hf_err *e = hf_lease_validate(lease);
+	if (e == NULL)
+		return validate_index(repo, ix);
+	hf_store_early_forget(store); /* who loads the index next does it under another lock */
+	return e;
 }
 
 struct hf_err *
@@ -28,9 +55,7 @@ hf_validate(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
 
 	for (int i = 0; i < VALIDATE_TRIES && lease != NULL; i++) {
 		hf_err_free(e);
-		e = ix != NULL ? hf_lease_validate(lease) : hf_lease_verify(lease);
-		if (e == NULL && ix != NULL)
-			e = validate_index(repo, ix);
+		e = validate_once(repo, lease, ix);
 		if (e == NULL || hf_err_code(e) != HF_EIO)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = 100000000L << i}, NULL);

@@ -373,15 +373,21 @@ hf_sftp_open(const struct hf_sftp_setup *setup, struct hf_sftp **out)
 }
 
 void
+hf_sftp_hang_up(struct hf_sftp *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->is_closing = true;
+	pthread_mutex_unlock(&s->lock);
+	hf_child_hang_up(&s->child);
+}
+
+void
 hf_sftp_free(struct hf_sftp *s)
 {
 	if (s == NULL)
 		return;
-	pthread_mutex_lock(&s->lock);
-	s->is_closing = true;
-	pthread_mutex_unlock(&s->lock);
 	/* The reader ends when the program does, which is when it hears that nothing more comes. */
-	hf_child_hang_up(&s->child);
+	hf_sftp_hang_up(s);
 	if (hf_child_peek(&s->child, (int)(grace_s * 1000)) == -1)
 		hf_child_kill(&s->child);
 	shutdown(s->child.talk, SHUT_RDWR);

@@ -53,6 +53,9 @@ enum {
  */
 struct hf_err *hf_sftp_open(const struct hf_sftp_setup *setup, struct hf_sftp **out) HF_MUST;
 
+/* Sends nothing more, so that the server ends the session. hf_sftp_free() is still to be called. */
+void hf_sftp_hang_up(struct hf_sftp *s);
+
 /* Ends the session and the program; no request may be under way. NULL is fine. */
 void hf_sftp_free(struct hf_sftp *s);
 HF_AUTOPTR(hf_sftp)

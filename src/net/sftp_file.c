@@ -172,54 +172,66 @@ oldest(struct ring *r)
 	return p;
 }
 
-struct hf_err *
-hf_sftp_write_file(struct hf_sftp *s, const struct hf_sftp_handle *handle, struct hf_bytes data,
-	const struct hf_sftp_how *how)
+/* Sends all of `data`, and waits for answers as far as there is no room otherwise. */
+static struct hf_err *
+send_data(struct hf_sftp *s, const struct hf_sftp_handle *handle, struct hf_bytes data,
+	const struct hf_sftp_how *how, struct ring *ring)
 {
-	RING ring = {.n = 0};
 	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
 	size_t at = 0, step = hf_sftp_write_size(s);
 
-	while (at < data.len || ring.n > 0) {
-		if (at < data.len && ring.n < PIECES) {
-			size_t len = data.len - at < step ? data.len - at : step;
+	while (at < data.len) {
+		size_t len = data.len - at < step ? data.len - at : step;
 
-			begin_handle(&b, HF_SFTP_WRITE, handle);
-			hf_sftp_add_u64(&b, at);
-			hf_sftp_add_u32(&b, (uint32_t)len);
-			HF_TRY(hf_sftp_send(s, &add_piece(&ring, at, len)->call, &b,
-				&(struct hf_sftp_ask){how->is_urgent, {data.p + at, len}}));
-			at += len;
-		} else {
-			HF_TRY(await(&oldest(&ring)->call, HF_SFTP_STATUS, how));
-		}
+		if (ring->n == PIECES)
+			HF_TRY(await(&oldest(ring)->call, HF_SFTP_STATUS, how));
+		begin_handle(&b, HF_SFTP_WRITE, handle);
+		hf_sftp_add_u64(&b, at);
+		hf_sftp_add_u32(&b, (uint32_t)len);
+		HF_TRY(hf_sftp_send(s, &add_piece(ring, at, len)->call, &b,
+			&(struct hf_sftp_ask){how->is_urgent, {data.p + at, len}}));
+		at += len;
 	}
 	return NULL;
 }
 
-struct hf_err *
-hf_sftp_finish_file(struct hf_sftp *s, const struct hf_sftp_handle *handle, bool *is_synced,
-	const struct hf_sftp_how *how)
+/*
+ * Puts what was written to this handle on disk, if the server can, and closes it: together with
+ * the writes in `ring` (may be NULL), whose answers count first.
+ */
+static struct hf_err *
+finish(struct hf_sftp *s, const struct hf_sftp_handle *handle, const struct hf_sftp_how *how,
+	struct ring *ring)
 {
-	CALL sync = {.session = NULL};
+	CALL sync = {.session = NULL}, close = {.session = NULL};
 	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
 	bool can_sync = hf_sftp_extensions(s) & HF_SFTP_HAS_FSYNC;
-	struct hf_err *e = NULL;
 
 	if (can_sync) {
 		begin_extended(&b, "fsync@openssh.com");
 		add_handle(&b, handle);
-		e = send(s, &sync, &b, how);
+		HF_TRY(send(s, &sync, &b, how));
 	}
-	/* Without waiting: a server deals with the requests to one handle one after the other. */
 	begin_handle(&b, HF_SFTP_CLOSE, handle);
+	HF_TRY(send(s, &close, &b, how));
+	while (ring != NULL && ring->n > 0)
+		HF_TRY(hf_err_in(await(&oldest(ring)->call, HF_SFTP_STATUS, how), "writing"));
+	if (can_sync)
+		HF_TRY(hf_err_in(await(&sync, HF_SFTP_STATUS, how), "syncing"));
+	return hf_err_in(await(&close, HF_SFTP_STATUS, how), "closing");
+}
+
+struct hf_err *
+hf_sftp_fill_file(struct hf_sftp *s, const struct hf_sftp_handle *handle, struct hf_bytes data,
+	const struct hf_sftp_how *how)
+{
+	RING ring = {.n = 0};
+	struct hf_err *e = send_data(s, handle, data, how, &ring);
+
 	if (e == NULL)
-		e = do_it(s, &b, how);
-	if (e == NULL && can_sync)
-		e = await(&sync, HF_SFTP_STATUS, how);
-	if (is_synced != NULL)
-		*is_synced = can_sync && e == NULL;
-	return e;
+		return finish(s, handle, how, &ring);
+	hf_sftp_drop_file(s, handle);
+	return hf_err_in(e, "writing");
 }
 
 static struct hf_err *
@@ -349,7 +361,7 @@ early_len(const struct hf_buf *out, uint64_t off, size_t len, size_t step)
 /* Reads from an open file. The beginning is asked for together with the size. */
 static struct hf_err *
 read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off, size_t len,
-	const struct hf_sftp_how *how, struct hf_buf *out)
+	const struct hf_sftp_how *how, struct hf_buf *out, struct hf_sftp_attrs *attrs)
 {
 	CALL stat = {.session = NULL};
 	READING first = {.s = s, .handle = handle, .how = how, .off = off};
@@ -364,6 +376,8 @@ read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off,
 	HF_TRY(send(s, &stat, &b, how));
 	HF_TRY(ask_ahead(&first));
 	HF_TRY(await(&stat, HF_SFTP_ATTRS, how));
+	if (attrs != NULL)
+		*attrs = stat.attrs;
 	HF_TRY(check_range(&stat.attrs, off, len, &want));
 	if (first.end > want)
 		first.end = (size_t)want;
@@ -384,13 +398,13 @@ read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off,
 
 struct hf_err *
 hf_sftp_read_file(struct hf_sftp *s, const char *path, uint64_t off, size_t len,
-	const struct hf_sftp_how *how, struct hf_buf *out)
+	const struct hf_sftp_how *how, struct hf_buf *out, struct hf_sftp_attrs *attrs)
 {
 	struct hf_sftp_handle handle;
 	size_t before = out->len;
 
 	HF_TRY(hf_sftp_open_file(s, path, HF_SFTP_FOR_READ, 0, how, &handle));
-	struct hf_err *e = read_range(s, &handle, off, len, how, out);
+	struct hf_err *e = read_range(s, &handle, off, len, how, out, attrs);
 	hf_sftp_drop_file(s, &handle);
 	if (e != NULL)
 		out->len = before;
@@ -442,21 +456,78 @@ hf_sftp_remove(struct hf_sftp *s, const char *path, const struct hf_sftp_how *ho
 	return do_it(s, &b, how);
 }
 
+/* A server that cannot do it is no failure, unless the session is over. Takes `e`. */
+static struct hf_err *
+forgive(const struct hf_sftp_folder *f, struct hf_err *e)
+{
+	if (e == NULL || !hf_sftp_is_alive(f->s))
+		return e;
+	hf_err_free(e);
+	return NULL;
+}
+
+void
+hf_sftp_ask_folder(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_folder *out)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	*out = (struct hf_sftp_folder){.s = s, .how = *how};
+	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_FSYNC))
+		return;
+	/* OpenSSH opens a folder like a file, for reading. A server that does not cannot sync it. */
+	begin_path(&b, HF_SFTP_OPEN, path);
+	hf_sftp_add_u32(&b, HF_SFTP_FOR_READ);
+	hf_sftp_add_u32(&b, 0);
+	hf_err_free(send(s, &out->call, &b, how));
+}
+
+/* The folder's handle, when it is there. */
+static struct hf_err *
+take_folder(struct hf_sftp_folder *f, struct hf_sftp_handle *out)
+{
+	HF_TRY(await(&f->call, HF_SFTP_HANDLE, &f->how));
+	return take_handle(&f->call, out);
+}
+
 struct hf_err *
-hf_sftp_sync_folder(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how)
+hf_sftp_sync_asked(struct hf_sftp_folder *f)
 {
 	struct hf_sftp_handle handle;
 
-	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_FSYNC))
+	if (!(hf_sftp_extensions(f->s) & HF_SFTP_HAS_FSYNC))
 		return NULL;
-	/* OpenSSH opens a folder like a file, for reading. A server that does not cannot sync it. */
-	struct hf_err *e = hf_sftp_open_file(s, path, HF_SFTP_FOR_READ, 0, how, &handle);
+	struct hf_err *e = f->call.session == NULL ? hf_err(HF_EIO, "the session has ended")
+						   : take_folder(f, &handle);
 	if (e == NULL)
-		e = hf_sftp_finish_file(s, &handle, NULL, how);
-	if (e != NULL && hf_sftp_is_alive(s)) {
-		hf_err_free(e);
-		e = NULL;
+		e = finish(f->s, &handle, &f->how, NULL);
+	return forgive(f, e);
+}
+
+void
+hf_sftp_folder_clear(struct hf_sftp_folder *f)
+{
+	struct hf_sftp_handle handle;
+
+	/* Not used: it is not left open there. */
+	if (f->call.session != NULL) {
+		hf_autoptr(hf_err) e = take_folder(f, &handle);
+
+		if (e == NULL)
+			hf_sftp_drop_file(f->s, &handle);
 	}
+	hf_sftp_call_clear(&f->call);
+	f->s = NULL;
+}
+
+struct hf_err *
+hf_sftp_sync_folder(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how)
+{
+	struct hf_sftp_folder f;
+
+	hf_sftp_ask_folder(s, path, how, &f);
+	struct hf_err *e = hf_sftp_sync_asked(&f);
+	hf_sftp_folder_clear(&f);
 	return e;
 }
 

@@ -29,23 +29,21 @@ struct hf_err *hf_sftp_open_file(struct hf_sftp *s, const char *path, uint32_t f
 /* Closes it without waiting: for what was only read. */
 void hf_sftp_drop_file(struct hf_sftp *s, const struct hf_sftp_handle *handle);
 
-/* Writes all of `data` from byte 0 on. */
-struct hf_err *hf_sftp_write_file(struct hf_sftp *s, const struct hf_sftp_handle *handle,
+/*
+ * Writes all of `data` from byte 0 on, sees to it that it is on disk, if the server has the
+ * extension, and closes the handle in any case: one round trip, as far as the window holds the
+ * data, since a server deals with the requests about one file in their order (the draft, 4).
+ */
+struct hf_err *hf_sftp_fill_file(struct hf_sftp *s, const struct hf_sftp_handle *handle,
 	struct hf_bytes data, const struct hf_sftp_how *how) HF_MUST;
 
 /*
- * Sees to it that what was written is on disk, if the server has the extension, and closes the
- * handle in any case. *is_synced (may be NULL) is whether the server did.
- */
-struct hf_err *hf_sftp_finish_file(struct hf_sftp *s, const struct hf_sftp_handle *handle,
-	bool *is_synced, const struct hf_sftp_how *how) HF_MUST;
-
-/*
  * Appends `len` bytes from byte `off` on of the file at `path`; SIZE_MAX: up to its end. As
- * hf_store_get(): HF_ECORRUPT when the file is too short, HF_EFATAL when it is no file.
+ * hf_store_get(): HF_ECORRUPT when the file is too short, HF_EFATAL when it is no file. `attrs` may
+ * be NULL.
  */
 struct hf_err *hf_sftp_read_file(struct hf_sftp *s, const char *path, uint64_t off, size_t len,
-	const struct hf_sftp_how *how, struct hf_buf *out) HF_MUST;
+	const struct hf_sftp_how *how, struct hf_buf *out, struct hf_sftp_attrs *attrs) HF_MUST;
 
 /* Follows links. */
 struct hf_err *hf_sftp_stat(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
@@ -59,7 +57,21 @@ void hf_sftp_chmod_later(struct hf_sftp *s, const char *path, uint32_t mode);
 struct hf_err *hf_sftp_remove(
 	struct hf_sftp *s, const char *path, const struct hf_sftp_how *how) HF_MUST;
 
-/* Makes the names in a folder survive a power cut, where the server is able to. */
+/*
+ * Makes the names in a folder survive a power cut, where the server is able to. In two steps for who
+ * knows beforehand that he will change it: hf_sftp_ask_folder() asks for the folder without
+ * waiting, hf_sftp_sync_asked() takes one round trip if the answer has come meanwhile. What was
+ * asked for must not be moved, and is let go of by hf_sftp_folder_clear(), before the session.
+ */
+struct hf_sftp_folder {
+	struct hf_sftp *s; /* NULL: was not asked for */
+	struct hf_sftp_how how;
+	struct hf_sftp_call call;
+};
+void hf_sftp_ask_folder(struct hf_sftp *s, const char *path, const struct hf_sftp_how *how,
+	struct hf_sftp_folder *out);
+struct hf_err *hf_sftp_sync_asked(struct hf_sftp_folder *f) HF_MUST;
+void hf_sftp_folder_clear(struct hf_sftp_folder *f);
 struct hf_err *hf_sftp_sync_folder(
 	struct hf_sftp *s, const char *path, const struct hf_sftp_how *how) HF_MUST;
 

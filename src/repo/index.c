@@ -46,6 +46,7 @@ struct hf_index {
 	size_t pack_cap;      /* a power of two */
 	atomic_size_t n_packs;
 	struct hf_buf files; /* ids of index files, under packs_lock */
+	bool has_loaded;
 	struct hf_trail *trail;
 };
 
@@ -102,6 +103,24 @@ hf_index_add_file(struct hf_index *ix, const struct hf_id *file)
 	pthread_mutex_lock(&ix->packs_lock);
 	hf_buf_add(&ix->files, file, sizeof *file);
 	pthread_mutex_unlock(&ix->packs_lock);
+}
+
+void
+hf_index_add_loaded(struct hf_index *ix, const struct hf_id *file)
+{
+	pthread_mutex_lock(&ix->packs_lock);
+	ix->has_loaded = true;
+	pthread_mutex_unlock(&ix->packs_lock);
+	hf_index_add_file(ix, file);
+}
+
+bool
+hf_index_has_loaded(struct hf_index *ix)
+{
+	pthread_mutex_lock(&ix->packs_lock);
+	bool has = ix->has_loaded;
+	pthread_mutex_unlock(&ix->packs_lock);
+	return has;
 }
 
 size_t

@@ -25,7 +25,7 @@ static struct hf_err *
 load_file(struct loader *l, const struct hf_id *file)
 {
 	HF_TRY(hf_index_read(l->repo, l->ix, file));
-	hf_index_add_file(l->ix, file);
+	hf_index_add_loaded(l->ix, file);
 	return NULL;
 }
 

@@ -199,6 +199,12 @@ struct hf_err *hf_lease_verify(struct hf_lease *lease) HF_MUST;
  */
 struct hf_err *hf_lease_validate(struct hf_lease *lease) HF_MUST;
 
+/*
+ * Whether a refresh has seen our lock, and nobody who excludes us, not longer ago than it is used to:
+ * for who would look for caution only, and not to prove anything. False once it is LOST.
+ */
+bool hf_lease_looked_lately(struct hf_lease *lease);
+
 /* The gate of this lease, for hf_store_set_gate(). Dies with the lease. */
 struct hf_gate *hf_lease_gate(struct hf_lease *lease);
 

@@ -229,7 +229,7 @@ try_once(struct hf_lease *l)
 		return e;
 	}
 	lease_extend(l, boot, wall);
-	l->verified = lease_boot(l);
+	atomic_store(&l->verified, lease_boot(l));
 	return NULL;
 }
 
@@ -318,7 +318,7 @@ adopt(struct hf_lease *l)
 	l->info.seq = atomic_load(&l->page->seq);
 	HF_TRY(lease_own(l, &file.id));
 	lease_stand_on(l, &file);
-	l->verified = INT64_MIN / 2;
+	atomic_store(&l->verified, INT64_MIN / 2);
 	for (unsigned failures = 1;; failures++) {
 		struct hf_err *e = lease_refresh(l);
 

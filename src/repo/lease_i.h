@@ -49,7 +49,7 @@ struct hf_lease {
 	struct hf_bell bell; /* rings for the thread */
 	atomic_bool ends, is_asked;
 	atomic_uint_fast64_t fenced_bytes;
-	int64_t verified; /* ns, boot: the last listing that was as it should be */
+	atomic_int_least64_t verified; /* ns, boot: the last listing that was as it should be */
 	enum hf_lease_state reported;
 	struct hf_group *group;
 };

@@ -106,11 +106,13 @@ replace(struct hf_lease *l, struct own_file *file)
 }
 
 /* When the last listing was good and recent, the first of the next refresh tells nothing new. */
-static bool
-looked_lately(struct hf_lease *l)
+bool
+hf_lease_looked_lately(struct hf_lease *l)
 {
-	return lease_boot(l) - l->verified < hf_ns(l->pace.every * 1.5) &&
-	       hf_lease_state(l) != HF_LEASE_FENCED;
+	enum hf_lease_state state = hf_lease_state(l);
+
+	return lease_boot(l) - atomic_load(&l->verified) < hf_ns(l->pace.every * 1.5) &&
+	       state != HF_LEASE_FENCED && state != HF_LEASE_LOST;
 }
 
 struct hf_err *
@@ -168,7 +170,7 @@ lease_refresh(struct hf_lease *l)
 	struct own_file file = {.fd = -1};
 	int64_t begin = lease_boot(l), boot, wall;
 
-	if (!looked_lately(l)) {
+	if (!hf_lease_looked_lately(l)) {
 		HF_TRY(look(l, &l->file.id, NULL, &s));
 		if (!s.has_first)
 			return is_lost(l, "missing", NULL);
@@ -185,7 +187,7 @@ lease_refresh(struct hf_lease *l)
 		return e;
 	}
 	lease_extend(l, boot, wall);
-	l->verified = lease_boot(l);
+	atomic_store(&l->verified, lease_boot(l));
 	lease_delete_ghosts(l);
 	lease_tell(l, (struct hf_lease_event){.kind = HF_LEASE_EV_REFRESHED,
 			      .seconds = (double)(lease_boot(l) - begin) / 1e9});

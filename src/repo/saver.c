@@ -186,10 +186,12 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	if (s->is_dry_run)
 		return NULL;
 	/*
-	 * Looked for before as well: who took us for dead may have condemned these packs, and an
-	 * index file that names them would lead others astray until it is repaired.
+	 * Looked for before as well, unless the refreshes have: who took us for dead may have
+	 * condemned these packs, and an index file that names them would lead others astray until
+	 * it is repaired.
 	 */
-	HF_TRY(look_for_lock(s, NULL));
+	if (s->lease == NULL || !hf_lease_looked_lately(s->lease))
+		HF_TRY(look_for_lock(s, NULL));
 	HF_TRY(hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id));
 	hf_index_add_file(s->ix, &id);
 	hf_trail_file(s->trail, &id);

@@ -64,6 +64,9 @@ at(const struct sftp *s, const char *name, struct hf_err *e)
 
 #define USE __attribute__((cleanup(hf_sftp_use_clear))) struct hf_sftp_use
 
+#define FOLDER                                                                                 \
+	__attribute__((cleanup(hf_sftp_folder_clear))) struct hf_sftp_folder
+
 static const struct hf_sftp_how at_once = {.is_urgent = true};
 /* What is only tried, after something else has failed. */
 static const struct hf_sftp_how quickly = {.is_urgent = true, .within_s = LOCK_REQUEST_S};
@@ -275,10 +278,9 @@ remove_left_over(struct sftp *s, struct hf_sftp *session)
 /* A new file beside `path`; the folder is made if need be. */
 static struct hf_err *
 open_temp(struct hf_sftp *session, const char *path, bool shared, const struct hf_sftp_how *how,
-	char **temp, struct hf_sftp_handle *out)
+	char **temp, bool *made, struct hf_sftp_handle *out)
 {
-	bool made = false;
-
+	*made = false;
 	for (int i = 0; i < TEMP_TRIES; i++) {
 		uint32_t number;
 
@@ -291,13 +293,13 @@ open_temp(struct hf_sftp *session, const char *path, bool shared, const struct h
 			HF_SFTP_FOR_WRITE | HF_SFTP_CREATE | HF_SFTP_EXCLUSIVE, 0600, how, out);
 		if (e == NULL)
 			return NULL;
-		if (hf_err_code(e) != HF_ENOTFOUND || made)
+		if (hf_err_code(e) != HF_ENOTFOUND || *made)
 			return hf_err_in(e, "creating");
 		hf_err_free(e);
 		hf_autofree char *folder = folder_of(path);
 		HF_TRY(hf_err_in(make_folders(session, folder, shared ? 0770 : 0700, how),
 			"making its folder"));
-		made = true;
+		*made = true;
 	}
 	return hf_err(HF_EEXISTS, "no free name for a temporary file");
 }
@@ -328,17 +330,12 @@ explain_failure(struct hf_sftp *session, const char *path, size_t size, struct h
 /* The content, under a temporary name, is on disk when this returns NULL. */
 static struct hf_err *
 fill_temp(struct hf_sftp *session, const char *path, struct hf_bytes data, bool shared,
-	const struct hf_sftp_how *how, char **temp)
+	const struct hf_sftp_how *how, char **temp, bool *made)
 {
 	struct hf_sftp_handle handle;
 
-	HF_TRY(open_temp(session, path, shared, how, temp, &handle));
-	struct hf_err *e = hf_sftp_write_file(session, &handle, data, how);
-	if (e != NULL) {
-		hf_sftp_drop_file(session, &handle);
-		return hf_err_in(e, "writing");
-	}
-	return hf_err_in(hf_sftp_finish_file(session, &handle, NULL, how), "syncing");
+	HF_TRY(open_temp(session, path, shared, how, temp, made, &handle));
+	return hf_sftp_fill_file(session, &handle, data, how);
 }
 
 /* Whether the file is there already with that content. */
@@ -347,7 +344,7 @@ is_the_same(struct hf_sftp *session, const char *path, struct hf_bytes data,
 	const struct hf_sftp_how *how)
 {
 	hf_auto(hf_buf) found = HF_BUF_SPOOL(data.len);
-	hf_autoptr(hf_err) e = hf_sftp_read_file(session, path, 0, SIZE_MAX, how, &found);
+	hf_autoptr(hf_err) e = hf_sftp_read_file(session, path, 0, SIZE_MAX, how, &found, NULL);
 
 	return e == NULL && found.len == data.len &&
 	       (data.len == 0 || memcmp(found.p, data.p, data.len) == 0);
@@ -378,15 +375,29 @@ rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
 		hf_sftp_rename_over(session, temp, path, &change), "replacing the old file");
 }
 
-/* After the rename: what makes it last. */
+/* After the rename: what makes it last. `asked` is the folder, if it has been asked for here. */
 static struct hf_err *
-settle(struct hf_sftp *session, const char *path, bool shared, const struct hf_sftp_how *how)
+settle(struct hf_sftp *session, const char *path, bool shared, const struct hf_sftp_how *how,
+	struct hf_sftp_folder *asked)
 {
 	hf_autofree char *folder = folder_of(path);
 
 	/* Only now: some servers do not rename what is read-only. Not all of them know modes. */
 	hf_sftp_chmod_later(session, path, shared ? 0440 : 0400);
-	return hf_err_in(hf_sftp_sync_folder(session, folder, how), "syncing its folder");
+	struct hf_err *e = asked->s == session ? hf_sftp_sync_asked(asked)
+					       : hf_sftp_sync_folder(session, folder, how);
+	return hf_err_in(e, "syncing its folder");
+}
+
+/* Asks for the folder that `path` is in; it takes no data, so that it need not wait behind any. */
+static void
+ask_folder(struct hf_sftp *session, const char *path, struct hf_sftp_how how,
+	struct hf_sftp_folder *out)
+{
+	hf_autofree char *folder = folder_of(path);
+
+	how.is_urgent = true;
+	hf_sftp_ask_folder(session, folder, &how, out);
 }
 
 static struct hf_err *
@@ -394,20 +405,25 @@ put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const c
 {
 	hf_autofree char *temp = NULL;
 	const struct hf_sftp_how how = how_for(name->kind);
-	USE use = {.session = NULL}, last = {.session = NULL};
-	bool shared;
+	USE use = {.session = NULL}, first = {.session = NULL}, last = {.session = NULL};
+	FOLDER folder = {.s = NULL};
+	bool shared, made = false;
 
 	HF_TRY(session_for(s, name, data.len, &use));
-	HF_TRY(is_shared(s, use.session, &how, &shared));
+	HF_TRY(hf_sftp_pool_main(s->pool, &first));
+	HF_TRY(is_shared(s, first.session, &how, &shared));
 	remove_left_over(s, use.session);
-	struct hf_err *e = fill_temp(use.session, path, data, shared, &how, &temp);
+	ask_folder(first.session, path, how, &folder);
+	struct hf_err *e = fill_temp(use.session, path, data, shared, &how, &temp, &made);
+	if (made)
+		hf_sftp_folder_clear(&folder); /* it was not there when it was asked for */
 	e = explain_failure(use.session, path, data.len, e);
 	if (e == NULL)
 		e = hf_sftp_pool_main(s->pool, &last);
 	if (e == NULL)
 		e = rename_temp(s, last.session, name, data, temp, path, &how);
 	if (e == NULL)
-		e = settle(last.session, path, shared, &how);
+		e = settle(last.session, path, shared, &how, &folder);
 	if (e != NULL && temp != NULL) /* no longer there if the rename was done */
 		remove_temp(s, last.session != NULL ? last.session : use.session, temp);
 	return e;
@@ -444,15 +460,16 @@ static struct hf_err *
 del_at(struct sftp *s, const struct hf_name *name, const char *path)
 {
 	const struct hf_sftp_how how = how_for(name->kind), change = in_time(how);
-	hf_autofree char *folder = folder_of(path);
+	bool lasts = name->kind != HF_PACK && name->kind != HF_LOCK;
 	USE use = {.session = NULL};
+	FOLDER folder = {.s = NULL};
 
 	HF_TRY(hf_sftp_pool_main(s->pool, &use));
+	if (lasts)
+		ask_folder(use.session, path, how, &folder);
 	struct hf_err *e = hf_sftp_remove(use.session, path, &change);
 	HF_TRY(remove_read_only(use.session, path, &change, e));
-	if (name->kind == HF_PACK || name->kind == HF_LOCK)
-		return NULL;
-	return hf_sftp_sync_folder(use.session, folder, &how);
+	return lasts ? hf_sftp_sync_asked(&folder) : NULL;
 }
 
 static struct hf_err *
@@ -475,7 +492,11 @@ get_at(struct sftp *s, const struct hf_name *name, const char *path, uint64_t of
 	USE use = {.session = NULL};
 
 	HF_TRY(session_for(s, name, len, &use));
-	return hf_sftp_read_file(use.session, path, off, len, &how, out);
+	struct hf_sftp_attrs attrs = {0};
+	HF_TRY(hf_sftp_read_file(use.session, path, off, len, &how, out, &attrs));
+	if (name->kind == HF_CONFIG)
+		learn_sharing(s, &attrs);
+	return NULL;
 }
 
 static struct hf_err *
@@ -576,6 +597,8 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 	if (kind == HF_CONFIG)
 		return hf_store_list_config(store, fn, arg);
 	HF_TRY(at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
+	if (kind == HF_INDEX)
+		hf_sftp_pool_expect(s->pool); /* who lists it wants what it leads to */
 	if (kind == HF_PACK)
 		name_pack_folders(&folders);
 	else

@@ -242,6 +242,15 @@ find_place(struct hf_sftp_pool *p, bool is_busy)
 	return best;
 }
 
+void
+hf_sftp_pool_expect(struct hf_sftp_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->n > 1 && !is_usable(&p->places[1]))
+		start_beside(&p->places[1]);
+	pthread_mutex_unlock(&p->lock);
+}
+
 struct hf_err *
 hf_sftp_pool_data(struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out)
 {
@@ -250,6 +259,12 @@ hf_sftp_pool_data(struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out)
 		       (is_usable(&p->places[0]) &&
 			       hf_sftp_load(p->places[0].member->session) >= MAIN_WINDOW / 2);
 	struct place *place = find_place(p, is_busy);
+	/* Not where the last try was in vain: the next ones are made while data flow. */
+	if (place == NULL && size >= LARGE && p->n > 1 && p->places[1].is_opening &&
+		p->places[1].why == NULL) {
+		hf_err_free(await_try(p, &p->places[1]));
+		place = find_place(p, false);
+	}
 	if (place != NULL)
 		use(p, place, out);
 	pthread_mutex_unlock(&p->lock);
@@ -288,6 +303,10 @@ hf_sftp_pool_free(struct hf_sftp_pool *p)
 	for (unsigned i = 0; i < p->n; i++) {
 		if (p->places[i].has_thread)
 			pthread_join(p->places[i].thread, NULL);
+		if (p->places[i].member != NULL)
+			hf_sftp_hang_up(p->places[i].member->session); /* all at the same time */
+	}
+	for (unsigned i = 0; i < p->n; i++) {
 		free_member(p->places[i].member);
 		free(p->places[i].why);
 	}

@@ -4,10 +4,11 @@
  *
  * The first one, the main session, is opened with the store and may ask for a password. All that is
  * small goes through it: locks above all, which therefore never wait behind data, whatever the line
- * is like. When data begin to flow, another session is opened beside it, and more when that has
- * more to do than one connection carries (BUSY), in the background and without a terminal: `ssh` does that without asking as soon as there is a key, an agent or a shared
- * connection. Until they are there, and for good where they cannot be had, data take the main
- * session, too, of which they may fill only a part (MAIN_WINDOW).
+ * is like. When data are about to flow, another session is opened beside it, and more when that has
+ * more to do than one connection carries (BUSY), in the background and without a terminal: `ssh` does
+ * that without asking as soon as there is a key, an agent or a shared connection. What is large waits
+ * for the first of them, since it would take far longer on the main session, of which data may fill
+ * only a part (MAIN_WINDOW). Where none can be had, and for what is small, there is the main session.
  *
  * A session that has ended is replaced at the next call that wants it.
  */
@@ -45,6 +46,9 @@ void hf_sftp_use_clear(struct hf_sftp_use *u);
 
 /* The main session. HF_EIO: it had ended and there is no new one. */
 struct hf_err *hf_sftp_pool_main(struct hf_sftp_pool *p, struct hf_sftp_use *out) HF_MUST;
+
+/* Data will soon be wanted: opens the first session for them in the background. */
+void hf_sftp_pool_expect(struct hf_sftp_pool *p);
 
 /* A session for `size` bytes of data. Likewise. */
 struct hf_err *hf_sftp_pool_data(
