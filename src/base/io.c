@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* From byte *off on, or from the file position, which then moves. */
@@ -98,6 +100,36 @@ hf_read_file(const char *path, struct hf_buf *out)
 	if (fd < 0)
 		return hf_err_errno(errno, "opening %s", path);
 	return hf_err_in(hf_read_all(fd, out), "reading %s", path);
+}
+
+static struct hf_err *
+write_new(const char *path, struct hf_bytes text)
+{
+	hf_autofd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return hf_err_errno(errno, "%s", path);
+	return hf_err_in(hf_write_full(fd, text.p, text.len), "writing %s", path);
+}
+
+struct hf_err *
+hf_note(const char *path, struct hf_bytes text)
+{
+	hf_autofree char *parents = hf_str_dup(hf_str(path)), *temp = NULL;
+
+	for (char *slash = parents; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+		*slash = '\0';
+		(void)mkdir(parents, 0700);
+	}
+	if (asprintf(&temp, "%s.%d", path, (int)getpid()) < 0)
+		abort();
+	(void)unlink(temp); /* of an earlier process of our number */
+	struct hf_err *e = write_new(temp, text);
+	if (e == NULL && rename(temp, path) != 0)
+		e = hf_err_errno(errno, "%s", path);
+	if (e != NULL)
+		(void)unlink(temp);
+	return e;
 }
 
 void

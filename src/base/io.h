@@ -23,6 +23,12 @@ struct hf_err *hf_read_all(int fd, struct hf_buf *out) HF_MUST;
 /* The same for the file at `path`. HF_ENOTFOUND: there is none. */
 struct hf_err *hf_read_file(const char *path, struct hf_buf *out) HF_MUST;
 
+/*
+ * For small things that may be lost: the file at `path` has these bytes, or what it had before. The
+ * folders above it are made, for nobody else to look into.
+ */
+struct hf_err *hf_note(const char *path, struct hf_bytes text) HF_MUST;
+
 /* Fills `p` with random bytes from the kernel. Ends the program when there are none to be had. */
 void hf_random(void *p, size_t len);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* init: makes a repository. */
 #include "cli/commands.h"
+#include "cli/last_key.h"
 #include "cli/place.h"
 #include "store/backend.h"
 
@@ -118,6 +119,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	HF_TRY(hf_err_in(hf_repo_init(hf_steal(owned), &password, version, polynomial,
 				 &repo_options, &repo),
 		"create repository at %s failed", shown));
+	hf_last_key_keep(hf_repo_store(repo), NULL, hf_repo_key_id(repo));
 	report(cli, repo, o->copies_chunker);
 	return NULL;
 }

@@ -174,3 +174,18 @@ hf_env_find(const struct hf_env *env, const char *full)
 	value = getenv(full);
 	return value != NULL && *value != '\0' ? value : NULL;
 }
+
+char *
+hf_env_state(const char *name)
+{
+	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	bool is_ours = xdg != NULL && *xdg == '/';
+	char *path;
+
+	if (!is_ours && (home == NULL || *home != '/'))
+		return NULL;
+	if (asprintf(&path, "%s%s/holdfast/%s", is_ours ? xdg : home,
+		    is_ours ? "" : "/.local/state", name) < 0)
+		abort();
+	return path;
+}

@@ -42,4 +42,7 @@ const struct hf_secret *hf_env_secret(const struct hf_env *env, const char *name
  */
 char *hf_env_cwd(void);
 
+/* Where what the program learns under that name is kept, or NULL. The caller frees it. */
+char *hf_env_state(const char *name);
+
 #endif

@@ -62,23 +62,10 @@ hf_lock_options(const struct hf_cli *cli, struct hf_lock_options *out)
 	return NULL;
 }
 
-/* Where the program keeps what it learns, or NULL. The caller frees it. */
-static char *
-state_dir(void)
-{
-	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-
-	if (xdg != NULL && *xdg == '/')
-		return hf_path_join(xdg, "holdfast/seen");
-	if (home != NULL && *home == '/')
-		return hf_path_join(home, ".local/state/holdfast/seen");
-	return NULL;
-}
-
 struct hf_err *
 hf_lease_setup(struct hf_cli *cli, struct hf_repo *repo, struct hf_lease_setup *out)
 {
-	hf_autofree char *dir = state_dir();
+	hf_autofree char *dir = hf_env_state("seen");
 	struct hf_lock_options o;
 
 	*out = (struct hf_lease_setup){0};

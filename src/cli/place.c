@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/place.h"
 
+#include "cli/last_key.h"
 #include "cli/session.h"
 #include "cli/words.h"
 #include "store/early.h"
@@ -197,17 +198,33 @@ open_repo(struct hf_cli *cli, const struct hf_place *place, const char *location
 	return hf_repo_open(hf_steal(*store), password, &options, out);
 }
 
+/* The place with the key that opened it the last time as a hint; *known keeps it. */
+static struct hf_place
+with_last_key(const struct hf_place *place, const struct hf_store *store, char **known)
+{
+	struct hf_place with = *place;
+
+	*known = hf_last_key(store);
+	if (!hf_is_set(place->key_hint))
+		with.key_hint = *known;
+	return with;
+}
+
 struct hf_err *
 hf_place_unlock(struct hf_cli *cli, const struct hf_place *place, const char *location,
 	const struct hf_secret *password, struct hf_repo **out)
 {
 	hf_autoptr(hf_store) store = NULL;
 	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	hf_autofree char *known = NULL;
 
 	HF_TRY(hf_place_store(cli, location, &store));
-	ask_with_config(cli, place, store);
+	struct hf_place with = with_last_key(place, store, &known);
+	ask_with_config(cli, &with, store);
 	HF_TRY(look_for_config(store, &config));
-	return open_repo(cli, place, location, &store, hf_buf_bytes(&config), password, out);
+	HF_TRY(open_repo(cli, &with, location, &store, hf_buf_bytes(&config), password, out));
+	hf_last_key_keep(hf_repo_store(*out), known, hf_repo_key_id(*out));
+	return NULL;
 }
 
 /* `store` is where it has been looked for the repository; a wrong password costs it. */
@@ -253,12 +270,15 @@ hf_place_open(struct hf_cli *cli, const struct hf_place *place, struct hf_repo *
 	hf_autoptr(hf_store) store = NULL;
 	hf_autoptr(hf_repo) repo = NULL;
 	hf_auto(hf_buf) config = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	hf_autofree char *known = NULL;
 
 	HF_TRY(hf_place_location(place, &location));
 	HF_TRY(hf_place_store(cli, location, &store));
-	ask_with_config(cli, place, store);
+	struct hf_place with = with_last_key(place, store, &known);
+	ask_with_config(cli, &with, store);
 	HF_TRY(look_for_config(store, &config));
-	HF_TRY(unlock(cli, place, location, &store, hf_buf_bytes(&config), &repo));
+	HF_TRY(unlock(cli, &with, location, &store, hf_buf_bytes(&config), &repo));
+	hf_last_key_keep(hf_repo_store(repo), known, hf_repo_key_id(repo));
 	say_opened(cli, repo);
 	*out = hf_steal(repo);
 	return NULL;

@@ -7,11 +7,9 @@
 #include "repo/lock_proof.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/io.h"
 
@@ -101,46 +99,19 @@ hf_watch_new(const char *dir, const struct hf_id *repo, const struct hf_clocks *
 	return w;
 }
 
-/* Makes the folders above the file. */
-static void
-make_folders(char *path)
-{
-	for (char *slash = path; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
-		*slash = '\0';
-		(void)mkdir(path, 0700);
-	}
-}
-
-static struct hf_err *
-write_file(const struct hf_watch *w, const char *temp)
-{
-	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_FILE);
-
-	hf_buf_addf(&text, "%s %s %" PRIu64 "\n", head, w->self.boot, w->self.timens);
-	for (size_t i = 0; i < w->len; i++)
-		hf_buf_addf(&text, "%s %" PRId64 "\n", hf_id_hex(&w->v[i].id).s, w->v[i].first);
-	hf_autofd int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return hf_err_errno(errno, "%s", temp);
-	return hf_write_full(fd, text.p, text.len);
-}
-
 static void
 save(struct hf_watch *w)
 {
-	hf_autofree char *temp = NULL;
+	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_FILE);
 
 	if (w->len == 0) {
 		(void)unlink(w->path);
 		return;
 	}
-	make_folders(w->path);
-	if (asprintf(&temp, "%s.%d", w->path, (int)getpid()) < 0)
-		return;
-	(void)unlink(temp); /* of an earlier process of our number */
-	hf_autoptr(hf_err) e = write_file(w, temp);
-	if (e != NULL || rename(temp, w->path) != 0)
-		(void)unlink(temp);
+	hf_buf_addf(&text, "%s %s %" PRIu64 "\n", head, w->self.boot, w->self.timens);
+	for (size_t i = 0; i < w->len; i++)
+		hf_buf_addf(&text, "%s %" PRId64 "\n", hf_id_hex(&w->v[i].id).s, w->v[i].first);
+	hf_err_free(hf_note(w->path, hf_buf_bytes(&text)));
 }
 
 void

@@ -13,6 +13,7 @@
 #include "repo/raw.h"
 #include "repo/repo_i.h"
 #include "repo/window.h"
+#include "store/early.h"
 
 enum {
 	DEFAULT_PACK_SIZE = 16 << 20,
@@ -398,9 +399,13 @@ static struct hf_err *
 check_is_empty(struct hf_store *store)
 {
 	struct hf_name config = {.kind = HF_CONFIG};
+	const struct hf_early keys = hf_early_list(HF_KEY);
+	const struct hf_early snapshots = hf_early_list(HF_SNAPSHOT);
 	uint64_t size;
-	struct hf_err *e = hf_store_stat(store, &config, &size);
 
+	hf_store_early(store, &keys, 1);
+	hf_store_early(store, &snapshots, 1);
+	struct hf_err *e = hf_store_stat(store, &config, &size);
 	if (e == NULL)
 		return hf_err(HF_EEXISTS, "config file already exists");
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));

@@ -137,9 +137,12 @@ class Between:
     """A proxy on loopback that knows enough of HTTP to do harm at the right moment.
 
     With `tls`, an Authority, it speaks TLS to clients, and only to those with its certificate.
+    Answers are `late` by so many seconds. `depth` is the longest chain of requests each of which
+    was made after the answer to the one before: how many round trips there were.
     """
 
-    def __init__(self, port, tls=None):
+    def __init__(self, port, tls=None, late=0):
+        self.late, self.depth = late, 0
         self.to = port
         self.tls = None
         if tls:
@@ -252,6 +255,7 @@ class Between:
         with fc, fs:
             while (lines := self._head(fc)) is not None:
                 method, path, _ = lines[0].decode().split(" ")
+                depth = self.depth + 1
                 rule = self._rule(method, path)
                 what = rule.what if rule else None
                 length = self._length(lines)
@@ -282,4 +286,7 @@ class Between:
                         time.sleep(0.05)
                         self._reset(client)
                     return None
+                time.sleep(self.late)
+                with self.lock:
+                    self.depth = max(self.depth, depth)
                 client.sendall(answer)

@@ -6,8 +6,10 @@
 
 	--delay MS	every byte is late by so much, in both directions: a long line
 	--without EXT,..	the server seems not to have these extensions; "all" of them
-	--log FILE	at the end, what went through, as JSON: "requests" by type, "turns" (how often
-			a request was made while none was under way), "most" (under way at once)
+	--log FILE	at the end, what went through, as JSON: "requests" by type, "depth" (the longest
+			chain of requests each of which was made after the answer to the one before; those
+			for which nobody waits, to close a file or to set its mode, do not count; of all
+			sessions with this FILE), "most" (under way at once)
 	--fault KIND@N:TYPE	happens at request number N (from 1) of that type (a number, or "any"):
 		kill	the server is killed and everything ends, the request is not passed on
 		lost	the request is carried out, but everything ends instead of an answer
@@ -20,6 +22,7 @@
 """
 
 import argparse
+import fcntl
 import json
 import os
 import queue
@@ -30,6 +33,7 @@ import threading
 import time
 
 VERSION, READ, STATUS, DATA = 2, 5, 101, 103
+UNAWAITED = (4, 9)  # CLOSE, SETSTAT
 
 
 def u32(n):
@@ -81,11 +85,26 @@ def packets(fd):
         yield packet
 
 
+class Depth:
+    """How long the longest chain of answered requests is, in a file that all sessions share."""
+
+    def __init__(self, path):
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def reached(self, n=0):
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        n = max(n, int(os.pread(self.fd, 20, 0) or b"0"))
+        os.pwrite(self.fd, b"%020d" % n, 0)
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        return n
+
+
 class Between:
     def __init__(self, args):
         self.args = args
         self.lock = threading.Lock()
-        self.under_way, self.requests, self.turns, self.most, self.number = set(), {}, 0, 0, 0
+        self.under_way, self.requests, self.most, self.number = {}, {}, 0, 0
+        self.depth = Depth(args.log + ".depth" if args.log else "/dev/null")
         self.marked = None  # the request whose answer the fault is about
         self.kind = self.n = self.type = None
         self.stalled = threading.Event()
@@ -103,7 +122,7 @@ class Between:
         with self.lock:
             if self.args.log:
                 with open(self.args.log + ".new", "w") as f:
-                    json.dump({"requests": self.requests, "turns": self.turns, "most": self.most}, f)
+                    json.dump({"requests": self.requests, "depth": self.depth.reached(), "most": self.most}, f)
                 os.rename(self.args.log + ".new", self.args.log)
         os._exit(0)
 
@@ -128,8 +147,7 @@ class Between:
         kind, number = packet[0], packet[1:5]
         with self.lock:
             if kind != 1:
-                self.turns += not self.under_way
-                self.under_way.add(number)
+                self.under_way[number] = self.depth.reached() + (kind not in UNAWAITED)
                 self.most = max(self.most, len(self.under_way))
             self.requests[str(kind)] = self.requests.get(str(kind), 0) + 1
         if self.strikes(kind):
@@ -152,7 +170,7 @@ class Between:
             packet = self.without(packet)
         else:
             with self.lock:
-                self.under_way.discard(packet[1:5])
+                self.depth.reached(self.under_way.pop(packet[1:5], 0))
             if packet[1:5] == self.marked:
                 if self.kind == "lost":
                     self.end(kill=True)

@@ -9,6 +9,7 @@
 #include "base/pace.h"
 #include "base/time.h"
 #include "store/call.h"
+#include "store/early.h"
 #include "store/fault.h"
 #include "store/limit.h"
 #include "store/mem.h"
@@ -327,6 +328,143 @@ TEST(retry_waits_as_long_as_it_is_asked_to)
 	CHECK_EQ(lines.n, 2);
 	check_line(&lines, 0, "Save(<data/ab01020300>) returned error, retrying after 250ms: ",
 		"https://x: 503");
+}
+
+/* ---- early ---- */
+
+/* Counts calls, and holds those about packs back until it is opened. */
+struct teller {
+	struct hf_around around;
+	atomic_uint n_lists, n_gets;
+	atomic_bool is_open, fails;
+};
+
+static struct hf_err *
+tell_call(struct hf_around *a, struct hf_call *c)
+{
+	struct teller *t = hf_container_of(a, struct teller, around);
+
+	while (c->name.kind == HF_PACK && !atomic_load(&t->is_open))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	struct hf_err *e = atomic_load(&t->fails) ? hf_err(HF_EIO, "no answer")
+						  : hf_call_run(c, a->inner);
+	atomic_fetch_add(&t->n_lists, c->op == HF_OP_LIST);
+	atomic_fetch_add(&t->n_gets, c->op == HF_OP_GET);
+	return e;
+}
+
+static void
+teller_free(struct hf_around *a)
+{
+	free(hf_container_of(a, struct teller, around));
+}
+
+static struct hf_store *
+told(struct teller **out)
+{
+	struct teller *t = *out = hf_new(struct teller);
+
+	hf_around_init(&t->around, hf_store_mem());
+	t->around.around = tell_call;
+	t->around.free = teller_free;
+	return hf_store_wrap_early(&t->around.store);
+}
+
+static void
+until_called(atomic_uint *counter, unsigned n)
+{
+	while (atomic_load(counter) < n)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+TEST(early_answers_are_given_once)
+{
+	struct teller *t;
+	hf_autoptr(hf_store) s = told(&t);
+	const struct hf_early list = hf_early_list(HF_LOCK);
+	const struct hf_early file = {.name = config, .max = 100};
+	hf_auto(hf_buf) out = HF_BUF_MAX(100);
+	unsigned n = 0;
+
+	REQUIRE_OK(put(s, &lock));
+	REQUIRE_OK(put(s, &config));
+	hf_store_early(s, &list, 1);
+	hf_store_early(s, &list, 1); /* begun already */
+	hf_store_early(s, &file, 1);
+	until_called(&t->n_lists, 1);
+	REQUIRE_OK(hf_store_del(s, &lock)); /* after it was listed */
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_EQ(n, 1);
+	CHECK_OK(hf_store_get(s, &config, 0, SIZE_MAX, &out));
+	CHECK_EQ(out.len, 7);
+	CHECK_EQ(atomic_load(&t->n_lists), 1);
+	CHECK_EQ(atomic_load(&t->n_gets), 1);
+	n = 0;
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_EQ(n, 0);
+	CHECK_EQ(atomic_load(&t->n_lists), 2);
+}
+
+TEST(early_calls_keep_their_order)
+{
+	struct teller *t;
+	hf_autoptr(hf_store) s = told(&t);
+	const struct hf_early two[] = {hf_early_list(HF_PACK), hf_early_list(HF_INDEX)};
+	unsigned n = 0;
+
+	hf_store_early(s, &two[0], 1);
+	hf_store_early(s, two, 2);
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	CHECK_EQ(atomic_load(&t->n_lists), 0); /* the second waits for the first */
+	atomic_store(&t->is_open, true);
+	CHECK_OK(hf_store_list(s, HF_INDEX, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_EQ(atomic_load(&t->n_lists), 2);
+}
+
+TEST(early_answers_that_are_forgotten_or_old_are_not_given)
+{
+	struct teller *t;
+	hf_autoptr(hf_store) s = told(&t);
+	struct hf_early list = hf_early_list(HF_LOCK);
+	unsigned n = 0;
+
+	hf_store_early(s, &list, 1);
+	until_called(&t->n_lists, 1);
+	hf_store_early_forget(s);
+	REQUIRE_OK(put(s, &lock));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_EQ(n, 1);
+	list.fresh_s = 1e-9;
+	hf_store_early(s, &list, 1);
+	until_called(&t->n_lists, 3);
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	REQUIRE_OK(hf_store_del(s, &lock));
+	n = 0;
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_EQ(n, 0);
+}
+
+TEST(an_early_failure_is_the_failure_of_the_call)
+{
+	struct teller *t;
+	hf_autoptr(hf_store) s = told(&t);
+	const struct hf_early list = hf_early_list(HF_LOCK);
+	const struct hf_early large = {.name = config, .max = 3};
+	hf_auto(hf_buf) out = HF_BUF_MAX(100);
+	unsigned n = 0;
+
+	atomic_store(&t->fails, true);
+	hf_store_early(s, &list, 1);
+	until_called(&t->n_lists, 1);
+	atomic_store(&t->fails, false);
+	CHECK_ERR_TEXT(hf_store_list(s, HF_LOCK, count_one, &n), HF_EIO,
+		"listing lock files: no answer");
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	REQUIRE_OK(put(s, &config));
+	hf_store_early(s, &large, 1);
+	CHECK_ERR(hf_store_get(s, &config, 0, SIZE_MAX, &out), HF_EFATAL);
+	hf_store_early(s, &list, 1); /* nobody asks for it */
 }
 
 /* ---- sema ---- */
