@@ -397,7 +397,8 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	hf_say(cli->out, HF_SAY_VERBOSE, "open repository");
 	cli->early = HF_EARLY_INDEX;
 	if (!b.o->use_stdin && !b.o->force)
-		cli->early |= b.o->parent != NULL ? hf_early_for(b.o->parent) : HF_EARLY_SNAPSHOTS;
+		cli->early |=
+			b.o->parent != NULL ? hf_early_for(b.o->parent) : HF_EARLY_SNAPSHOTS;
 	HF_TRY(hf_session_open(cli, b.o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_SHARED,
 		false, &session));
 	b.cache = session.cache.path;

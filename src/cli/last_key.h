@@ -14,7 +14,6 @@
 char *hf_last_key(const struct hf_store *store);
 
 /* Keeps it, if it is another one than `known` (hf_last_key()'s, or NULL). */
-void hf_last_key_keep(
-	const struct hf_store *store, const char *known, const struct hf_id *key);
+void hf_last_key_keep(const struct hf_store *store, const char *known, const struct hf_id *key);
 
 #endif

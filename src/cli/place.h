@@ -17,7 +17,7 @@ struct hf_place {
 	const char *key_hint;
 	const char *prompt;              /* "enter password for repository: " */
 	const char *missing, *ambiguous; /* what to say when no place is named, or two */
-	bool is_locked; /* who opens it looks at the locks next */
+	bool is_locked;                  /* who opens it looks at the locks next */
 	unsigned early; /* and at these, without a lock: bits of cli/session.h */
 };
 

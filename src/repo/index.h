@@ -53,8 +53,10 @@ bool hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack);
  * who wrote them. hf_index_lost() counts how many of them are not among the `n` sorted `ids`.
  */
 void hf_index_add_file(struct hf_index *ix, const struct hf_id *file);
-void hf_index_add_loaded(struct hf_index *ix, const struct hf_id *file); /* by hf_index_load() */
-bool hf_index_has_loaded(struct hf_index *ix); /* any; else all files are those of this process */
+void hf_index_add_loaded(
+	struct hf_index *ix, const struct hf_id *file); /* by hf_index_load() */
+bool hf_index_has_loaded(
+	struct hf_index *ix); /* any; else all files are those of this process */
 size_t hf_index_lost(struct hf_index *ix, const struct hf_id *ids, size_t n);
 
 /* These files, sorted; the caller frees *out. */

@@ -54,8 +54,8 @@ struct hf_err *hf_call_run(struct hf_call *c, struct hf_store *inner) HF_MUST;
  * tells of them later.
  */
 enum { HF_CALL_MAX_LIST = 1 << 30 }; /* 26 million files */
-struct hf_err *hf_call_tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn,
-	void *arg) HF_MUST;
+struct hf_err *hf_call_tell(
+	const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
 
 /*
  * Asks the gate whether the call may still change something: for wrappers that have waited. NULL

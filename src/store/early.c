@@ -18,7 +18,7 @@ struct wish {
 	struct hf_early what;
 	unsigned number, after; /* waits for that one, if it is in the list; 0: for none */
 	bool is_done, is_forgotten;
-	double done_at; /* hf_clock() */
+	double done_at;      /* hf_clock() */
 	struct hf_buf bytes; /* of the file, or entries of the listing */
 	struct hf_err *error;
 };

@@ -64,8 +64,7 @@ at(const struct sftp *s, const char *name, struct hf_err *e)
 
 #define USE __attribute__((cleanup(hf_sftp_use_clear))) struct hf_sftp_use
 
-#define FOLDER                                                                                 \
-	__attribute__((cleanup(hf_sftp_folder_clear))) struct hf_sftp_folder
+#define FOLDER __attribute__((cleanup(hf_sftp_folder_clear))) struct hf_sftp_folder
 
 static const struct hf_sftp_how at_once = {.is_urgent = true};
 /* What is only tried, after something else has failed. */

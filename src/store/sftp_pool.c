@@ -304,7 +304,8 @@ hf_sftp_pool_free(struct hf_sftp_pool *p)
 		if (p->places[i].has_thread)
 			pthread_join(p->places[i].thread, NULL);
 		if (p->places[i].member != NULL)
-			hf_sftp_hang_up(p->places[i].member->session); /* all at the same time */
+			hf_sftp_hang_up(
+				p->places[i].member->session); /* all at the same time */
 	}
 	for (unsigned i = 0; i < p->n; i++) {
 		free_member(p->places[i].member);

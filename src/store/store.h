@@ -252,7 +252,7 @@ struct hf_store {
 	double within_s; /* longest that a change can take between its last look and its end */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
-	struct early *early;            /* store/early.h; NULL: that is another one's, or nobody's */
+	struct early *early; /* store/early.h; NULL: that is another one's, or nobody's */
 };
 
 /* For backends that have no folder with the config in it: lists it by looking for it. */

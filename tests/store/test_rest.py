@@ -235,6 +235,27 @@ def commands_take_few_round_trips(tmp):
 
 
 @tap.test
+def a_key_that_went_is_looked_for(tmp):
+    """What is remembered of the last time may be wrong, and a whole ID as a hint as well."""
+    server, repo = world(tmp)
+    holdfast = repos.holdfast()
+    env = {"XDG_STATE_HOME": str(tmp / "state")}
+    (tmp / "new").write_text("another password")
+    with server:
+        url = server.url("repo")
+        holdfast(url, "key", "passwd", "--new-password-file", tmp / "new", env=env)
+        new, = (p.name for p in (repo / "keys").iterdir())
+        env["RESTIC_PASSWORD"] = "another password"
+        for words, opening in (([], ["keys/ID", "keys/", "keys/ID"]), ([], ["keys/ID"]),
+                               (["--key-hint", "0" * 64], ["keys/ID", "keys/", "keys/ID"]),
+                               (["--key-hint", new], ["keys/ID"])):
+            before = len(server.requests())
+            holdfast(url, "cat", "config", "--no-lock", *words, env=env)
+            asked = [re.sub("[0-9a-f]{64}", "ID", p)[len("/repo/"):] for _, p, _ in server.requests()[before:]]
+            tap.eq([p for p in asked if p != "config"], opening)
+
+
+@tap.test
 def a_first_backup_takes_no_more_requests_than_restics(tmp):
     """All of it, from opening to the end, by the program that made the repository."""
     small_tree(tmp, files=3)

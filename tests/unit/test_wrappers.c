@@ -346,8 +346,8 @@ tell_call(struct hf_around *a, struct hf_call *c)
 
 	while (c->name.kind == HF_PACK && !atomic_load(&t->is_open))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	struct hf_err *e = atomic_load(&t->fails) ? hf_err(HF_EIO, "no answer")
-						  : hf_call_run(c, a->inner);
+	struct hf_err *e =
+		atomic_load(&t->fails) ? hf_err(HF_EIO, "no answer") : hf_call_run(c, a->inner);
 	atomic_fetch_add(&t->n_lists, c->op == HF_OP_LIST);
 	atomic_fetch_add(&t->n_gets, c->op == HF_OP_GET);
 	return e;
