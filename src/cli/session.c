@@ -94,9 +94,12 @@ static void
 written(void *session)
 {
 	struct hf_session *s = session;
+	struct hf_store *store = hf_repo_store(s->repo);
 
-	hf_store_early_forget(hf_repo_store(s->repo));
-	hf_ask_early(hf_repo_store(s->repo), s->cli->early & HF_EARLY_SNAPSHOTS);
+	hf_store_early_forget(store);
+	/* Where listings lag, who writes pauses before he looks, and the answer would be old. */
+	if (s->setup.options.only_reads || hf_store_promises(store, HF_LISTS_AT_ONCE))
+		hf_ask_early(store, s->cli->early & HF_EARLY_SNAPSHOTS);
 }
 
 static struct hf_err *
