@@ -344,22 +344,25 @@ learn_time(struct s3 *s, const struct hf_http_answer *a)
 	return true;
 }
 
-/* Whether the server cannot have liked the time that the request was signed with. */
+/*
+ * Whether the server cannot have liked the time that the request was signed with, when the clock was
+ * known to be off by `tried`; another thread may know better already.
+ */
 static bool
-is_time_wrong(struct s3 *s, const struct hf_http_answer *a)
+is_time_wrong(const struct hf_http_answer *a, long long tried)
 {
 	struct hf_time there;
 
 	if (a->values[S3_DATE] == NULL ||
 		!hf_time_parse_http(hf_str(a->values[S3_DATE]), &there))
 		return false;
-	return llabs(there.sec - hf_time_now().sec - atomic_load(&s->clock_off)) > SKEW_S;
+	return llabs(there.sec - hf_time_now().sec - tried) > SKEW_S;
 }
 
 /* Whether the same request makes sense once more, with what the answer told us. */
 static bool
 learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
-	const char *tried, bool is_head)
+	const char *tried, long long off, bool is_head)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	struct said said;
@@ -380,7 +383,7 @@ learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
 	if (!is_head)
 		return false;
 	/* No room for the reason. */
-	return a->status == 403 ? is_time_wrong(s, a) && learn_time(s, a)
+	return a->status == 403 ? is_time_wrong(a, off) && learn_time(s, a)
 				: ask_for_reason(s, keys, tried);
 }
 
@@ -391,13 +394,14 @@ s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 
 	for (int i = 1;; i++) {
 		hf_autofree char *region = s3_region(s);
+		long long off = atomic_load(&s->clock_off);
 		hf_auto(s3_keys) keys = {0};
 
 		if (s->lender != NULL)
 			HF_TRY(s3_lender_keys(s->lender, &keys));
 		HF_TRY(send_once(s, ask, &keys, region, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, a, &keys, region, is_head))
+			!learn(s, a, &keys, region, off, is_head))
 			return NULL;
 	}
 }

@@ -186,7 +186,8 @@ def opening_takes_few_requests(tmp):
     """Config, list of keys, key; then what the command is about."""
     server, repo = world(tmp)
     with server:
-        r = repos.holdfast()(server.url("repo"), "cat", "config", "--no-lock")
+        r = repos.holdfast()(server.url("repo"), "cat", "config", "--no-lock",
+                             env={"XDG_STATE_HOME": str(tmp / "state")})
         tap.contains(r.stdout, '"version"')
         asked = [(m, re.sub("[0-9a-f]{64}", "ID", p)) for m, p, _ in server.requests()]
         tap.eq(sorted(asked), OPENING)
