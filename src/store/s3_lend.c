@@ -11,6 +11,8 @@
 enum {
 	AHEAD_S = 300, /* so long before their end keys are replaced */
 	PAUSE_S = 60,  /* keys that come with less are not asked for again at once */
+	REFUSED_S =
+		5, /* so long a refusal holds for all threads: the first requests come together */
 };
 
 struct s3_lender {
@@ -19,6 +21,7 @@ struct s3_lender {
 		lock; /* guards what follows; who asks for keys keeps the others waiting */
 	struct s3_keys keys;
 	int64_t asked, end; /* seconds since 1970; `end` 0: there are no keys */
+	char *refusal;      /* of the last time, or NULL */
 };
 
 struct s3_lender *
@@ -38,8 +41,22 @@ s3_lender_free(struct s3_lender *l)
 		return;
 	l->source->free(l->source);
 	s3_keys_clear(&l->keys);
+	free(l->refusal);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
+}
+
+/* What is not there is no file of the repository. */
+static struct hf_err *
+refusal(struct s3_lender *l, const struct hf_err *e)
+{
+	enum hf_code code = hf_err_code(e);
+	struct hf_err *told = hf_err(code == HF_EIO || code == HF_ECANCELED ? code : HF_EFATAL,
+		"asking for keys for S3 (%s): %s", l->source->name, hf_err_text(e));
+
+	if (hf_err_code(told) == HF_EFATAL)
+		l->refusal = hf_str_dup(hf_str(hf_err_text(told)));
+	return told;
 }
 
 /* Asks for keys if they are due. */
@@ -52,7 +69,10 @@ renew(struct s3_lender *l)
 
 	if (l->end - AHEAD_S > now || (is_good && now - l->asked < PAUSE_S))
 		return NULL;
+	if (l->refusal != NULL && now - l->asked < REFUSED_S)
+		return hf_err(HF_EFATAL, "%s", l->refusal);
 	l->asked = now;
+	free(hf_steal(l->refusal));
 	hf_autoptr(hf_err) e = l->source->get(l->source, &keys, &end);
 	if (e == NULL) {
 		s3_keys_clear(&l->keys);
@@ -61,13 +81,7 @@ renew(struct s3_lender *l)
 		l->end = end;
 		return NULL;
 	}
-	if (is_good)
-		return NULL;
-	/* What is not there is no file of the repository. */
-	return hf_err(hf_err_code(e) == HF_EIO || hf_err_code(e) == HF_ECANCELED
-			      ? hf_err_code(e)
-			      : HF_EFATAL,
-		"asking for keys for S3 (%s): %s", l->source->name, hf_err_text(e));
+	return is_good ? NULL : refusal(l, e);
 }
 
 static void
