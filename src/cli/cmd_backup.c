@@ -7,8 +7,8 @@
 #include "base/path.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
-#include "cli/patterns.h"
 #include "cli/place.h"
+#include "cli/select.h"
 #include "cli/session.h"
 #include "cli/snaplist.h"
 #include "cli/sources.h"
@@ -16,14 +16,12 @@
 #include "cli/words.h"
 
 struct backup_options {
-	char *parent, *group_by, *host, *time, *stdin_filename, *larger_than;
+	char *parent, *group_by, *host, *time, *stdin_filename;
 	struct hf_strings tags;
-	struct hf_pattern_opts exclude;
-	struct hf_strings if_present;
+	struct hf_select_opts select;
 	struct hf_strings files_from, files_verbatim, files_raw;
 	uint64_t read_concurrency;
 	bool force, is_dry_run, no_scan, skip_if_unchanged;
-	bool one_file_system, exclude_caches;
 	bool use_stdin, use_command;
 	bool with_atime, ignore_inode, ignore_ctime;
 	bool use_fs_snapshot, exclude_cloud_files;
@@ -36,17 +34,7 @@ struct backup_options {
 static const struct hf_opt options[] = {
 	{"dry-run", 'n', HF_OPT_FLAG(T, is_dry_run),
 		.help = "write nothing, only show what would be done"},
-	HF_OPT_EXCLUDES(T, exclude),
-	{"exclude-caches", 0, HF_OPT_FLAG(T, exclude_caches),
-		.help = "leave out what is in folders marked by a CACHEDIR.TAG file"},
-	{"exclude-if-present", 0, HF_OPT_LIST(T, if_present), .arg = "filename[:header]",
-		.help = "leave out what is in folders that hold a file of this name (which "
-			"itself "
-			"stays), and if a header is given, only if the file begins with it"},
-	{"exclude-larger-than", 0, HF_OPT_STRING(T, larger_than), .arg = "size",
-		.help = "leave out larger files; suffixes k, M, G, T"},
-	{"one-file-system", 'x', HF_OPT_FLAG(T, one_file_system),
-		.help = "stay on the file systems of the named folders"},
+	HF_OPT_SELECT(T, select, false),
 	{"files-from", 0, HF_OPT_LIST(T, files_from), .arg = "file",
 		.help = "read what to back up from this file: patterns, one per line; - is "
 			"standard input"},
@@ -109,13 +97,8 @@ struct backup {
 	struct hf_strings targets; /* as the user wrote them */
 	char *cwd;
 	struct hf_strings tags;
-	struct hf_patterns exclude;
-	const char *cache; /* the folder of our cache, borrowed, or NULL */
-	struct hf_exclude_tag *exclude_tags;
-	size_t n_exclude_tags;
+	struct hf_select select;
 	char *host, *user;
-	uint64_t larger_than;
-	bool has_larger_than;
 	struct hf_time now, time;
 	bool is_partial; /* some targets do not exist */
 	pid_t child;     /* of --stdin-from-command; 0: none, or it has ended */
@@ -134,8 +117,7 @@ backup_clear(struct backup *b)
 	}
 	hf_strings_clear(&b->targets);
 	hf_strings_clear(&b->tags);
-	hf_patterns_clear(&b->exclude);
-	free(b->exclude_tags);
+	hf_select_clear(&b->select);
 	free(b->cwd);
 	free(b->host);
 	free(b->user);
@@ -175,29 +157,6 @@ check_options(const struct backup *b)
 	return NULL;
 }
 
-/* Splits "NAME:HEADER" in place. */
-static struct hf_err *
-collect_tags(struct backup *b)
-{
-	const struct hf_strings *list = &b->o->if_present;
-
-	b->exclude_tags = hf_alloc_(list->len + 1, sizeof *b->exclude_tags);
-	for (size_t i = 0; i < list->len; i++) {
-		char *colon = strchr(list->v[i], ':');
-
-		if (colon != NULL)
-			*colon++ = '\0';
-		if (*list->v[i] == '\0')
-			return hf_err(HF_EINVAL, "name for exclusion tagfile is empty");
-		b->exclude_tags[b->n_exclude_tags++] =
-			(struct hf_exclude_tag){list->v[i], colon};
-	}
-	if (b->o->exclude_caches)
-		b->exclude_tags[b->n_exclude_tags++] = (struct hf_exclude_tag){
-			"CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55"};
-	return NULL;
-}
-
 static struct hf_err *
 collect(struct backup *b)
 {
@@ -207,11 +166,6 @@ collect(struct backup *b)
 	if (!o->use_stdin && !o->use_command)
 		HF_TRY(hf_sources_collect(
 			b->cli, &lists, b->args, &b->targets, &b->is_partial));
-	b->has_larger_than = o->larger_than != NULL && *o->larger_than != '\0';
-	if (b->has_larger_than && !hf_parse_size(o->larger_than, &b->larger_than))
-		return hf_err(HF_EINVAL,
-			"--exclude-larger-than: %s is not a size such as 300, 20k or 5M",
-			o->larger_than);
 	b->now = hf_time_now();
 	b->time = b->now;
 	if (o->time != NULL && *o->time != '\0')
@@ -224,8 +178,7 @@ collect(struct backup *b)
 	if (o->use_fs_snapshot || o->exclude_cloud_files)
 		hf_say_err(b->cli->out, "Warning: --use-fs-snapshot and --exclude-cloud-files "
 					"have no effect on Linux");
-	HF_TRY(hf_patterns_compile(&o->exclude, "exclude", &b->exclude));
-	return collect_tags(b);
+	return hf_select_compile(&o->select, &b->select);
 }
 
 /* The snapshot to compare with; NULL: none. */
@@ -290,16 +243,6 @@ wait_for_command(void *arg)
 	return hf_err_in(hf_spawn_wait(child, b->args->v[0]), "command failed");
 }
 
-/* Our own cache changes while it is read, and nobody wants it back. */
-static bool
-is_excluded(void *arg, const char *abs_path)
-{
-	const struct backup *b = arg;
-
-	return (b->cache != NULL && hf_path_is_below(abs_path, b->cache)) ||
-	       hf_patterns_match(&b->exclude, abs_path);
-}
-
 /* Counting ahead reads every folder twice, so somebody should be there to look at the totals. */
 static bool
 should_scan(const struct backup *b)
@@ -318,13 +261,6 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.targets = (const char *const *)b->targets.v,
 		.n_targets = b->targets.len,
 		.cwd = b->cwd,
-		.exclude = hf_patterns_are_empty(&b->exclude) && b->cache == NULL ? NULL
-										  : is_excluded,
-		.exclude_arg = b,
-		.exclude_tags = b->exclude_tags,
-		.n_exclude_tags = b->n_exclude_tags,
-		.exclude_larger_than = b->has_larger_than ? &b->larger_than : NULL,
-		.one_file_system = o->one_file_system,
 		.parent = parent,
 		.ignore_inode = o->ignore_inode,
 		.ignore_ctime = o->ignore_ctime || o->ignore_inode,
@@ -346,13 +282,14 @@ fill_options(struct backup *b, struct hf_session *s, const struct hf_snapshot *p
 		.uid = getuid(),
 		.gid = getgid(),
 		.tags = &b->tags,
-		.excludes = &o->exclude.given,
+		.excludes = &o->select.exclude.given,
 		.program_version = "holdfast " HF_VERSION,
 		.lease = s->lease,
 		.regain = hf_session_regain_for,
 		.regain_arg = s,
 		.stop = &b->cli->stop,
 	};
+	hf_select_apply(&b->select, out);
 }
 
 static struct hf_err *
@@ -401,7 +338,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 			b.o->parent != NULL ? hf_early_for(b.o->parent) : HF_EARLY_SNAPSHOTS;
 	HF_TRY(hf_session_open(cli, b.o->is_dry_run ? HF_SESSION_UNLOCKED : HF_SESSION_SHARED,
 		false, &session));
-	b.cache = session.cache.path;
+	b.select.cache = session.cache.path;
 	if (!b.o->use_stdin) {
 		HF_TRY(find_parent(&b, session.repo, &parent));
 		if (parent != NULL)

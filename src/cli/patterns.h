@@ -10,17 +10,19 @@
 struct hf_pattern_opts {
 	struct hf_strings given, folded, files, folded_files;
 };
-#define HF_OPT_EXCLUDES(T, f)                                                                  \
-	{"exclude", 'e', HF_OPT_LIST(T, f.given), .arg = "pattern",                            \
+#define HF_OPT_EXCLUDES_OF(T, f, ours)                                                         \
+	{"exclude", 'e', .is_ours = (ours), HF_OPT_LIST(T, f.given), .arg = "pattern",         \
 		.help = "leave out what matches this pattern"},                                \
-		{"iexclude", 0, HF_OPT_LIST(T, f.folded), .arg = "pattern",                    \
+		{"iexclude", 0, .is_ours = (ours), HF_OPT_LIST(T, f.folded), .arg = "pattern", \
 			.help = "the same, whatever the case of letters"},                     \
-		{"exclude-file", 0, HF_OPT_LIST(T, f.files), .arg = "file",                    \
+		{"exclude-file", 0, .is_ours = (ours), HF_OPT_LIST(T, f.files), .arg = "file", \
 			.help = "read such patterns from this file, one per line"},            \
 	{                                                                                      \
-		"iexclude-file", 0, HF_OPT_LIST(T, f.folded_files),                            \
-			.arg = "file", .help = "the same, whatever the case of letters"        \
+		"iexclude-file", 0, .is_ours = (ours), HF_OPT_LIST(T, f.folded_files),         \
+				    .arg = "file",                                             \
+				    .help = "the same, whatever the case of letters"           \
 	}
+#define HF_OPT_EXCLUDES(T, f) HF_OPT_EXCLUDES_OF(T, f, false)
 #define HF_OPT_INCLUDES(T, f)                                                                  \
 	{"include", 'i', HF_OPT_LIST(T, f.given), .arg = "pattern",                            \
 		.help = "take only what matches such a pattern"},                              \
