@@ -334,6 +334,7 @@ run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_op
 		backup_new(repo, rounds->ix, options, events, progress);
 	struct hf_saver_options so = {
 		.is_dry_run = options->is_dry_run,
+		.loose = options->loose,
 		.lease = rounds->lease,
 		.trail = rounds->trail,
 	};

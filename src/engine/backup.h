@@ -118,6 +118,7 @@ struct hf_backup_options {
 	bool with_atime;
 	bool skip_if_unchanged; /* no snapshot when the tree equals the parent's */
 	bool is_dry_run;
+	struct hf_loose *loose; /* of a dry run: here is then what it would store (saver.h) */
 	bool no_scan;
 	unsigned read_concurrency; /* files read at once, 128 at most; 0: 2 */
 

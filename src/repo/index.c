@@ -48,6 +48,7 @@ struct hf_index {
 	struct hf_buf files; /* ids of index files, under packs_lock */
 	bool has_loaded;
 	struct hf_trail *trail;
+	struct hf_loose *loose;
 };
 
 enum { MAX_FILES = 1 << 28 }; /* bytes of ids; eight million index files */
@@ -95,6 +96,18 @@ bool
 hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack)
 {
 	return !hf_trail_distrusts(ix->trail, pack);
+}
+
+void
+hf_index_set_loose(struct hf_index *ix, struct hf_loose *loose)
+{
+	ix->loose = loose;
+}
+
+struct hf_loose *
+hf_index_loose(const struct hf_index *ix)
+{
+	return ix->loose;
 }
 
 void

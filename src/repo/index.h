@@ -22,6 +22,7 @@
 
 struct hf_index;
 struct hf_trail; /* repo/trail.h */
+struct hf_loose; /* repo/loose.h */
 
 /* Where a stored blob lies. */
 struct hf_location {
@@ -47,6 +48,10 @@ HF_AUTOPTR(hf_index)
  */
 void hf_index_distrust(struct hf_index *ix, struct hf_trail *trail);
 bool hf_index_trusts(const struct hf_index *ix, const struct hf_id *pack);
+
+/* Where the content of loose trees is, for readers; borrowed. NULL: there are no loose blobs. */
+void hf_index_set_loose(struct hf_index *ix, struct hf_loose *loose);
+struct hf_loose *hf_index_loose(const struct hf_index *ix);
 
 /*
  * The index files that the index stands on: those that were loaded, and those that were added by

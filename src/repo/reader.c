@@ -6,6 +6,7 @@
 #include "repo/reader.h"
 
 #include "codec/sha256.h"
+#include "repo/loose.h"
 #include "repo/window.h"
 
 /*
@@ -167,6 +168,10 @@ hf_reader_blob(struct hf_reader *r, const struct hf_blob *blob, struct hf_buf *o
 	struct hf_location at;
 
 	for (unsigned i = 0; hf_index_find(r->ix, blob, i, &at); i++) {
+		if (hf_loose_is(&at) && blob->type == HF_TREE) {
+			hf_err_free(worst);
+			return hf_loose_tree(hf_index_loose(r->ix), &at, out);
+		}
 		struct hf_err *e = read_copy(r, blob, &at, out);
 
 		if (e == NULL) {

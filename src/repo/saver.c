@@ -39,6 +39,7 @@ struct hf_saver {
 	struct hf_lease *lease; /* borrowed, may be NULL, as is the trail */
 	struct hf_trail *trail;
 	bool is_dry_run;
+	struct hf_loose *loose; /* borrowed, or NULL */
 	size_t pack_size;
 	struct slot slots[2][OPEN_PACKS];
 	struct hf_queue *packs;   /* owned, and so are the builders in it */
@@ -326,6 +327,9 @@ hf_saver_new(struct hf_repo *repo, struct hf_index *ix, const struct hf_saver_op
 	s->lease = options->lease;
 	s->trail = options->trail;
 	s->is_dry_run = options->is_dry_run;
+	s->loose = options->loose;
+	if (s->loose != NULL)
+		hf_index_set_loose(ix, s->loose);
 	s->pack_size = hf_repo_opts(repo)->pack_size;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->room, NULL);
@@ -539,6 +543,8 @@ hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plai
 		*stored = 0;
 	if (hf_index_claim(z->saver->ix, &e.blob) != HF_CLAIM_NEW)
 		return NULL;
+	if (z->saver->loose != NULL)
+		return hf_loose_add(z->saver->loose, z->saver->ix, &e.blob, plain);
 	HF_TRY(save(z, &e, plain));
 	if (stored != NULL)
 		*stored = e.length + hf_pack_entry_len(&e);

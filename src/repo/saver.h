@@ -22,12 +22,18 @@
 
 #include "repo/index.h"
 #include "repo/lease.h"
+#include "repo/loose.h"
 #include "repo/trail.h"
 
 struct hf_saver;
 
 struct hf_saver_options {
 	bool is_dry_run; /* do everything but write to the store */
+	/*
+	 * Of a dry run: what is new is neither compressed nor sealed but only noted here, and the
+	 * index, which this belongs to from now on, finds it. NULL: it is sealed and thrown away.
+	 */
+	struct hf_loose *loose;
 	/*
 	 * Looked for in the store before and after every index file; then its packs are confirmed. Whether
 	 * anything may be written is not asked here but at the store's gate. May be NULL.
