@@ -146,6 +146,30 @@ walk(struct backup *b, struct hf_group *g)
 	return first;
 }
 
+/* What goes from one round to the next. */
+struct rounds {
+	struct hf_lease *lease;  /* borrowed, always the present one */
+	struct hf_index *ix;     /* the caller's, then our own */
+	struct hf_index *before; /* that of the round before */
+	struct hf_index *own_ix, *own_before;
+	struct hf_trail *trail;
+	bool has_tree; /* a round has saved all of it: */
+	struct hf_id tree;
+	struct hf_summary summary;         /* of the first round that did */
+	struct hf_id suspects[MAX_ROUNDS]; /* snapshots that could not be validated */
+	unsigned n_suspects;
+	struct hf_saver_stats stats; /* of all rounds before */
+	bool is_hopeless;            /* what is missing cannot be had again */
+};
+
+static void
+rounds_clear(struct rounds *r)
+{
+	hf_index_free(r->own_ix);
+	hf_index_free(r->own_before);
+	hf_trail_free(r->trail);
+}
+
 static void
 fill_summary(const struct backup *b, struct hf_summary *s)
 {
@@ -167,6 +191,28 @@ fill_summary(const struct backup *b, struct hf_summary *s)
 		.total_bytes_processed = atomic_load(&b->total_bytes),
 	};
 	s->total_files_processed = s->files_new + s->files_changed + s->files_unmodified;
+}
+
+/* Of what went on in all rounds, of which this is the last. */
+static void
+sum_up(const struct backup *b, const struct rounds *rounds, struct hf_summary *s)
+{
+	fill_summary(b, s);
+	if (rounds->has_tree) {
+		struct hf_summary last = *s;
+
+		*s = rounds->summary;
+		s->data_blobs = last.data_blobs;
+		s->tree_blobs = last.tree_blobs;
+		s->data_added = last.data_added;
+		s->data_added_packed = last.data_added_packed;
+		s->backup_end = last.backup_end;
+	}
+	s->data_blobs += rounds->stats.data_blobs;
+	s->tree_blobs += rounds->stats.tree_blobs;
+	s->data_added += rounds->stats.data_bytes + rounds->stats.tree_bytes;
+	s->data_added_packed +=
+		rounds->stats.data_bytes_packed + rounds->stats.tree_bytes_packed;
 }
 
 static void
@@ -202,7 +248,7 @@ set_text(char **to, const char *text)
 }
 
 static struct hf_err *
-save_snapshot(struct backup *b, struct hf_backup_result *r)
+save_snapshot(struct backup *b, const struct rounds *rounds, struct hf_backup_result *r)
 {
 	const struct hf_backup_options *o = b->o;
 	hf_autoptr(hf_snapshot) sn = hf_snapshot_new();
@@ -221,7 +267,7 @@ save_snapshot(struct backup *b, struct hf_backup_result *r)
 	add_all(&sn->tags, o->tags);
 	set_text(&sn->program_version, o->program_version);
 	sn->has_summary = true;
-	fill_summary(b, &sn->summary);
+	sum_up(b, rounds, &sn->summary);
 	r->summary = sn->summary;
 	if (o->is_dry_run)
 		return NULL;
@@ -232,7 +278,7 @@ save_snapshot(struct backup *b, struct hf_backup_result *r)
 
 /* All blobs are passed in: makes them durable, and only then the snapshot. */
 static struct hf_err *
-commit(struct backup *b, struct hf_backup_result *r)
+commit(struct backup *b, const struct rounds *rounds, struct hf_backup_result *r)
 {
 	const struct hf_snapshot *parent = b->o->parent;
 
@@ -245,8 +291,8 @@ commit(struct backup *b, struct hf_backup_result *r)
 	r->is_skipped = b->o->skip_if_unchanged && parent != NULL && parent->has_tree &&
 			hf_id_eq(&parent->tree, &b->root);
 	if (!r->is_skipped)
-		return save_snapshot(b, r);
-	fill_summary(b, &r->summary);
+		return save_snapshot(b, rounds, r);
+	sum_up(b, rounds, &r->summary);
 	return NULL;
 }
 
@@ -264,30 +310,6 @@ abandon(struct backup *b, struct hf_err *e)
 	}
 	hf_err_free(upload);
 	return e;
-}
-
-/* What goes from one round to the next. */
-struct rounds {
-	struct hf_lease *lease;  /* borrowed, always the present one */
-	struct hf_index *ix;     /* the caller's, then our own */
-	struct hf_index *before; /* that of the round before */
-	struct hf_index *own_ix, *own_before;
-	struct hf_trail *trail;
-	bool has_tree; /* a round has saved all of it: */
-	struct hf_id tree;
-	struct hf_summary summary;         /* of the first round that did */
-	struct hf_id suspects[MAX_ROUNDS]; /* snapshots that could not be validated */
-	unsigned n_suspects;
-	struct hf_saver_stats stats; /* of all rounds before */
-	bool is_hopeless;            /* what is missing cannot be had again */
-};
-
-static void
-rounds_clear(struct rounds *r)
-{
-	hf_index_free(r->own_ix);
-	hf_index_free(r->own_before);
-	hf_trail_free(r->trail);
 }
 
 static void
@@ -355,7 +377,7 @@ run_round(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_op
 	if (e != NULL)
 		e = abandon(b, e);
 	else
-		e = commit(b, out);
+		e = commit(b, rounds, out);
 	if (e != NULL && hf_err_code(e) == HF_ELOST)
 		remember(rounds, b, out);
 	return e;
@@ -407,29 +429,6 @@ delete_suspects(struct hf_repo *repo, const struct rounds *rounds)
 	}
 }
 
-/* Of what went on in all rounds. */
-static void
-sum_up(const struct rounds *rounds, struct hf_summary *s)
-{
-	struct hf_time end = s->backup_end;
-
-	if (rounds->has_tree) {
-		struct hf_summary last = *s;
-
-		*s = rounds->summary;
-		s->data_blobs = last.data_blobs;
-		s->tree_blobs = last.tree_blobs;
-		s->data_added = last.data_added;
-		s->data_added_packed = last.data_added_packed;
-		s->backup_end = end;
-	}
-	s->data_blobs += rounds->stats.data_blobs;
-	s->tree_blobs += rounds->stats.tree_blobs;
-	s->data_added += rounds->stats.data_bytes + rounds->stats.tree_bytes;
-	s->data_added_packed +=
-		rounds->stats.data_bytes_packed + rounds->stats.tree_bytes_packed;
-}
-
 /* A pipe cannot be read twice; what came out of it may be there, though. */
 static bool
 can_repeat(const struct hf_backup_options *o, const struct rounds *rounds,
@@ -465,7 +464,6 @@ hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_opti
 	}
 	delete_suspects(repo, &rounds);
 	HF_TRY(e);
-	sum_up(&rounds, &r.summary);
 	*out = r;
 	return NULL;
 }

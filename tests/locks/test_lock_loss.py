@@ -78,6 +78,7 @@ class World:
         new = repos.files(repo, "snapshots") - self.kept
         tap.eq(len(new), 1, f"new snapshots\n{run.stderr()}")
         tap.contains(run.stdout(), f"snapshot {new.copy().pop()[:8]} saved")
+        self.is_counted(repo, new, self.wanted.values())
         self.theirs(repo, "check", "--read-data")
         out = self.tmp / f"{repo.name}-out"
         self.theirs(repo, "restore", new.pop(), "--target", out)
@@ -86,6 +87,13 @@ class World:
         cut = len(top) - len("new-0")
         tap.ok({p[cut:]: b for p, b in found.items()} == self.wanted, "what is restored differs")
         shutil.rmtree(out)
+
+    def is_counted(self, repo, new, contents):
+        """What the snapshot says of itself is true of all rounds together."""
+        (s,) = (s["summary"] for s in self.ours.json(repo, "snapshots") if s["id"] in new)
+        tap.eq((s["total_files_processed"], s["total_bytes_processed"]), (len(contents), sum(map(len, contents))), str(s))
+        tap.eq(s["files_new"] + s["files_changed"] + s["files_unmodified"], len(contents), str(s))
+        tap.ok(s["data_added"] >= max(map(len, contents)) and s["data_blobs"] > 0, str(s))
 
     def is_refused(self, repo, run):
         """The backup says that it has failed, and why; nothing is left of it."""
@@ -167,11 +175,11 @@ def saved(w, r):
 LOOKED = at("delay@2+:list:index", saved)  # between the look at the lock and the one at the index
 
 
-def after_snapshot(w):
+def after_snapshot(w, *args):
     """The listing of locks that comes first after the snapshot: the backup's look back."""
     for n in range(1, 100):
         repo = w.copy()
-        r = w.ours(repo, "-o", f"fault.plan=kill@{n}:list:lock", *SLOW, "backup", ".", cwd=w.source, check=None)
+        r = w.ours(repo, "-o", f"fault.plan=kill@{n}:list:lock", *SLOW, *(args or ("backup", ".")), cwd=w.source, check=None)
         found = saved(w, repo)
         shutil.rmtree(repo)
         if found:
@@ -299,6 +307,7 @@ def pipe_ended(w, repo, run, data):
     tap.eq(locking.locks(repo), [], "locks")
     w.theirs(repo, "check", "--read-data")
     tap.ok(w.theirs(repo, "dump", "latest", "stdin", text=False).stdout == data, "what is dumped differs")
+    w.is_counted(repo, repos.files(repo, "snapshots") - w.kept, [data])
     return 0
 
 
@@ -319,6 +328,41 @@ def a_pipe(tmp):
     pipe_loses(w, lambda w, r, run: prune(w, r, by_force))
     pipe_loses(w, lambda w, r, run: (by_hand(w, r), run.says("lock.lost")), *SCALE)
     pipe_loses(w, lambda w, r, run: prune(w, r, by_force), *SCALE)
+
+
+def import_loses(w, archive, where, take, *options):
+    """As with a pipe: when all of it has been read, what nobody vouches for is fetched from the packs."""
+    plan, is_there = where
+    repo = w.copy()
+    with w.held(repo, plan, *options, args=("import-tar", "--host", "tar", archive)) as run:
+        locking.until("the import comes there", lambda: is_there(w, repo))
+        time.sleep(0.1)
+        take(w, repo, run)
+        run.release()
+        if run.end() == 13:
+            w.is_refused(repo, run)
+        else:
+            w.is_whole(repo, run)
+    shutil.rmtree(repo)
+    return run.p.returncode, run.stderr()
+
+
+@tap.test
+def an_archive(tmp):
+    w = world()
+    archive = tmp / "source.tar"
+    tap.run("tar", "-C", w.source, "-cf", archive, ".")
+    hand = lambda w, r, run: by_hand(w, r)
+    noticed = lambda w, r, run: (by_hand(w, r), run.says("lock.lost"))
+    robbed = lambda w, r, run: prune(w, r, by_force)
+    for where in INDEX, SNAPSHOT, after_snapshot(w, "import-tar", archive):
+        code, text = import_loses(w, archive, where, hand)
+        tap.eq(code, 0, text)
+        told(text)
+    codes = [import_loses(w, archive, *how)[0] for how in (
+        (WALKING, noticed, *SCALE), (SNAPSHOT, noticed, *SCALE), (INDEX, robbed), (SNAPSHOT, robbed))]
+    # It is not read again: what was not stored, or was deleted, cannot be had.
+    tap.eq((codes[0], codes[1], codes[2]), (13, 0, 13))
 
 
 def loses_as(w, code, plan, options, *args):
