@@ -13,8 +13,6 @@
 #define BATCH_PACKS   100
 #define BATCH_SECONDS 60.0
 
-enum { MAX_ROUNDS = 5 }; /* of a copy whose lock is lost again and again */
-
 struct copy_options {
 	struct hf_from_opts from;
 	struct hf_filter_opts filter;
@@ -32,14 +30,11 @@ struct copy {
 	const struct copy_options *o;
 	const struct hf_args *args;
 	struct hf_session from, to;
-	struct hf_trail *trail;
 	struct hf_snapshots source, there; /* there: those of the target */
 	size_t next;                       /* of the source */
 	struct hf_snapshot **batch;        /* borrowed; found and copied, not yet saved */
 	size_t n_batch;
-	/* Snapshots that were saved under a lock that was lost: nobody shall rely on them. */
-	struct hf_id *suspects;
-	size_t n_suspects;
+	struct hf_suspects suspects;
 };
 
 static void
@@ -48,22 +43,12 @@ copy_clear(struct copy *c)
 	hf_snapshots_clear(&c->source);
 	hf_snapshots_clear(&c->there);
 	free(c->batch);
-	free(c->suspects);
+	hf_suspects_clear(&c->suspects);
 	hf_session_clear(&c->to);
-	hf_trail_free(c->trail);
 	hf_session_clear(&c->from);
 }
 
 /* ---- what is there already ---- */
-
-static bool
-is_suspect(const struct copy *c, const struct hf_id *id)
-{
-	for (size_t i = 0; i < c->n_suspects; i++)
-		if (hf_id_eq(&c->suspects[i], id))
-			return true;
-	return false;
-}
 
 /* The snapshot of the target that `s` was copied to, or NULL. */
 static const struct hf_snapshot *
@@ -75,7 +60,7 @@ find_copy(const struct copy *c, const struct hf_snapshot *s)
 		const struct hf_snapshot *t = c->there.v[i];
 
 		if ((hf_id_eq(&t->original, first) || hf_id_eq(&t->id, first)) &&
-			!is_suspect(c, &t->id) && hf_copy_is_same(t, s))
+			!hf_suspects_has(&c->suspects, &t->id) && hf_copy_is_same(t, s))
 			return t;
 	}
 	return NULL;
@@ -123,34 +108,29 @@ copy_tree(struct copy *c, struct hf_copy *engine, const struct hf_snapshot *s, u
 	return hf_err_in(e, "snapshot %.8s", hf_id_hex(&s->id).s);
 }
 
-static void
-add_suspect(struct copy *c, const struct hf_id *id)
-{
-	c->suspects = hf_realloc_array(c->suspects, c->n_suspects + 1, sizeof *c->suspects);
-	c->suspects[c->n_suspects++] = *id;
-}
-
 /* All that the batch needs is durable. What is saved is told when nobody can have spoilt it. */
 static struct hf_err *
 save_batch(struct copy *c, struct hf_copy *engine)
 {
 	hf_autofree struct hf_id *sources = hf_alloc_(c->n_batch + 1, sizeof *sources);
-	size_t n = 0, n_suspects = c->n_suspects;
+	size_t n = 0, n_suspects = c->suspects.n;
 	struct hf_err *e = NULL;
 
 	for (; n < c->n_batch && e == NULL; n++) {
 		sources[n] = c->batch[n]->id;
 		e = hf_copy_save(engine, c->batch[n]);
+		if (!hf_id_eq(
+			    &c->batch[n]->id, &sources[n])) /* also when the answer was lost */
+			hf_suspects_add(&c->suspects, &c->batch[n]->id);
 		if (e != NULL)
 			break;
-		add_suspect(c, &c->batch[n]->id);
 	}
 	struct hf_err *lost = hf_validate(c->to.repo, c->to.lease, c->to.index);
 	if (lost != NULL) {
 		hf_err_free(e);
 		return lost;
 	}
-	c->n_suspects = n_suspects;
+	c->suspects.n = n_suspects;
 	for (size_t i = 0; i < n; i++)
 		hf_say(c->cli->out, HF_SAY_NORMAL,
 			"snapshot %.8s saved, copied from source snapshot %.8s",
@@ -210,7 +190,7 @@ copy_all(struct copy *c)
 		.from_ix = c->from.index,
 		.to_ix = c->to.index,
 		.lease = c->to.lease,
-		.trail = c->trail,
+		.trail = c->to.trail,
 		.stop = &c->cli->stop,
 	};
 	hf_autoptr(hf_copy) engine = hf_copy_new(&o);
@@ -240,8 +220,10 @@ open_both(struct copy *c)
 		other.prompt = "enter password for destination repository: ";
 	HF_TRY(hf_session_open_at(
 		c->cli, is_old ? &own : &other, HF_SESSION_SHARED, true, &c->from));
-	return hf_session_open_at(
-		c->cli, is_old ? &other : &own, HF_SESSION_SHARED, false, &c->to);
+	HF_TRY(hf_session_open_at(
+		c->cli, is_old ? &other : &own, HF_SESSION_SHARED, false, &c->to));
+	hf_session_goes_on(&c->to);
+	return NULL;
 }
 
 /* Everything that is read before anything is copied; again after a loss of the target's lock. */
@@ -249,7 +231,6 @@ static struct hf_err *
 load(struct copy *c)
 {
 	const struct hf_args none = {0};
-	hf_autoptr(hf_index) index = hf_index_new();
 
 	hf_snapshots_clear(&c->source);
 	hf_snapshots_clear(&c->there);
@@ -258,41 +239,22 @@ load(struct copy *c)
 	HF_TRY(hf_session_snapshots(&c->from, &c->o->filter, c->args, &c->source));
 	if (c->from.index == NULL)
 		HF_TRY(hf_session_load_index(&c->from));
-	hf_index_free(c->to.index);
-	c->to.index = NULL;
-	hf_index_distrust(index, c->trail);
-	HF_TRY(hf_index_load(c->to.repo, index, &c->cli->stop, NULL, NULL));
-	c->to.index = hf_steal(index);
-	return NULL;
+	return hf_session_load_index(&c->to);
 }
 
-/* A new lock; what others may have deleted meanwhile is not relied on (docs/locking-design.md, D4). */
 static struct hf_err *
 begin_again(struct copy *c, const struct hf_err *why)
 {
 	hf_say_err(c->cli->out, "Warning: %s\nWarning: copying again under a new lock",
 		hf_err_text(why));
-	HF_TRY(hf_session_regain(&c->to));
-	return hf_trail_repair(c->trail, c->to.repo);
-}
-
-/* After their successors are there, or when there will be none. */
-static void
-delete_suspects(struct copy *c)
-{
-	for (size_t i = 0; i < c->n_suspects; i++) {
-		struct hf_name name = {HF_SNAPSHOT, c->suspects[i]};
-
-		hf_lease_disown(c->to.lease, &name);
-		hf_err_free(hf_store_del(hf_repo_store(c->to.repo), &name));
-	}
+	return hf_session_regain(&c->to);
 }
 
 static struct hf_err *
 run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	__attribute__((cleanup(copy_clear))) struct copy c = {
-		.cli = cli, .o = opts, .args = args, .trail = hf_trail_new()};
+		.cli = cli, .o = opts, .args = args};
 	struct hf_err *e;
 
 	hf_out_speak(cli->out);
@@ -300,7 +262,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	e = load(&c);
 	if (e == NULL)
 		e = copy_all(&c);
-	for (int i = 1; i < MAX_ROUNDS && e != NULL && hf_err_code(e) == HF_ELOST; i++) {
+	for (int i = 1; i < HF_SESSION_ROUNDS && e != NULL && hf_err_code(e) == HF_ELOST; i++) {
 		struct hf_err *again = begin_again(&c, e);
 
 		hf_err_free(e);
@@ -310,8 +272,9 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 		if (e == NULL)
 			e = copy_all(&c);
 	}
-	delete_suspects(&c);
-	c.from.is_settled = e == NULL; /* every blob was proven */
+	hf_suspects_delete(&c.suspects, c.to.repo, c.to.lease);
+	/* Every blob was proven, and every snapshot validated. */
+	c.from.is_settled = c.to.is_settled = e == NULL;
 	return e != NULL ? e : hf_session_unread(&c.from);
 }
 

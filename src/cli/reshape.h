@@ -26,7 +26,7 @@ struct hf_reshape {
 
 /*
  * Opens the repository with the lock that it takes: an exclusive one for who deletes, none for who
- * only looks. Lists the snapshots before the index is loaded.
+ * only looks. Who only adds goes on when it is lost. Lists the snapshots before the index is loaded.
  */
 struct hf_err *hf_reshape_open(struct hf_reshape *r, bool is_exclusive,
 	const struct hf_filter_opts *filter, const struct hf_args *ids,
@@ -41,10 +41,11 @@ struct hf_err *hf_reshape(struct hf_reshape *r, struct hf_snapshot *s, const str
 
 /*
  * Calls one(), which makes a tree and calls hf_reshape(), for each snapshot of `list`, and says how
- * many were modified. HF_ECANCELED: told to stop. Other errors name the snapshot.
+ * many were modified. When a shared lock is lost, it calls one() once more for the snapshot that was
+ * not validated, under a new lock. HF_ECANCELED: told to stop. Other errors name the snapshot.
  */
 typedef struct hf_err *hf_reshape_fn(void *arg, struct hf_reshape *r, struct hf_snapshot *s);
 struct hf_err *hf_reshape_all(struct hf_reshape *r, const struct hf_retree_rules *rules,
-	const struct hf_snapshots *list, hf_reshape_fn *one, void *arg) HF_MUST;
+	struct hf_snapshots *list, hf_reshape_fn *one, void *arg) HF_MUST;
 
 #endif

@@ -35,6 +35,7 @@ void
 hf_session_clear(struct hf_session *s)
 {
 	hf_index_free(s->index);
+	hf_trail_free(s->trail);
 	if (s->lease != NULL)
 		give_back(s);
 	hf_lease_setup_clear(&s->setup);
@@ -176,7 +177,13 @@ hf_session_regain(struct hf_session *s)
 	hf_store_early_forget(hf_repo_store(s->repo)); /* that was under the lost one */
 	HF_TRY(take_lease(s, &options));
 	hf_err_free(hf_lease_release(lost));
-	return NULL;
+	return hf_trail_repair(s->trail, s->repo);
+}
+
+void
+hf_session_goes_on(struct hf_session *s)
+{
+	s->trail = hf_trail_new();
 }
 
 struct hf_err *
@@ -229,9 +236,12 @@ hf_session_load_index(struct hf_session *s)
 {
 	for (int i = 1;; i++) {
 		hf_autoptr(hf_index) index = hf_index_new();
+
+		hf_index_distrust(index, s->trail);
 		struct hf_err *e = load_index(s, index);
 
 		if (e == NULL) {
+			hf_index_free(s->index);
 			s->index = hf_steal(index);
 			return NULL;
 		}

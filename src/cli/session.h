@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/lease_opts.h"
 #include "repo/index.h"
+#include "repo/trail.h"
 
 struct hf_session {
 	struct hf_cli *cli;
@@ -18,6 +19,7 @@ struct hf_session {
 	struct hf_cache_folder cache;
 	struct hf_lease_setup setup;
 	struct hf_lease *lease; /* NULL: none was asked for */
+	struct hf_trail *trail; /* of who goes on after a loss: hf_session_goes_on(); owned */
 	bool is_settled; /* what was done is known to be whole: the lock has done its duty */
 	struct hf_index *index; /* NULL before hf_session_load_index() */
 	size_t n_unread;        /* snapshots that were passed over the last time */
@@ -42,11 +44,20 @@ enum hf_session_lock {
 	HF_SESSION_EXCLUSIVE,
 };
 
+enum { HF_SESSION_ROUNDS = 5 }; /* of a command whose lock is lost again and again */
+
 /*
  * After a loss of the lease: gets a new one of the same kind in its place, waiting for whoever has
  * the repository now. On failure the lost one stays.
  */
 struct hf_err *hf_session_regain(struct hf_session *s) HF_MUST;
+
+/*
+ * Says that the command only adds, and goes on after a loss: what is saved leaves traces in
+ * s->trail. After hf_session_regain(), an index that is loaded anew then has nothing in it that
+ * nobody vouches for (docs/locking-design.md, D4).
+ */
+void hf_session_goes_on(struct hf_session *s);
 
 /* The same for hf_backup_options; `session` is one, *out its new lease. */
 struct hf_err *hf_session_regain_for(void *session, struct hf_lease **out) HF_MUST;
@@ -77,7 +88,7 @@ struct hf_err *hf_session_open_at(struct hf_cli *cli, const struct hf_place *pla
 /* Begins listings that will be wanted: the same bits. */
 void hf_ask_early(struct hf_store *store, unsigned what);
 
-/* Loads the whole index. */
+/* Loads the whole index, in the place of one that is there. */
 struct hf_err *hf_session_load_index(struct hf_session *s) HF_MUST;
 
 /* The filters of the command line as the repository layer wants them; both lists stay owned here. */

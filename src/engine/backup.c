@@ -155,9 +155,8 @@ struct rounds {
 	struct hf_trail *trail;
 	bool has_tree; /* a round has saved all of it: */
 	struct hf_id tree;
-	struct hf_summary summary;         /* of the first round that did */
-	struct hf_id suspects[MAX_ROUNDS]; /* snapshots that could not be validated */
-	unsigned n_suspects;
+	struct hf_summary summary; /* of the first round that did */
+	struct hf_suspects suspects;
 	struct hf_saver_stats stats; /* of all rounds before */
 	bool is_hopeless;            /* what is missing cannot be had again */
 };
@@ -168,6 +167,7 @@ rounds_clear(struct rounds *r)
 	hf_index_free(r->own_ix);
 	hf_index_free(r->own_before);
 	hf_trail_free(r->trail);
+	hf_suspects_clear(&r->suspects);
 }
 
 static void
@@ -271,8 +271,9 @@ save_snapshot(struct backup *b, const struct rounds *rounds, struct hf_backup_re
 	r->summary = sn->summary;
 	if (o->is_dry_run)
 		return NULL;
-	HF_TRY(hf_snapshot_save(b->repo, sn));
-	r->snapshot = sn->id;
+	struct hf_err *e = hf_snapshot_save(b->repo, sn);
+	r->snapshot = sn->id; /* it may be there also when the answer was lost */
+	HF_TRY(e);
 	return hf_validate(b->repo, b->lease, b->ix);
 }
 
@@ -338,7 +339,7 @@ remember(struct rounds *rounds, const struct backup *b, const struct hf_backup_r
 	rounds->stats.data_bytes_packed += s.data_bytes_packed;
 	rounds->stats.tree_bytes_packed += s.tree_bytes_packed;
 	if (!hf_id_is_zero(&r->snapshot))
-		rounds->suspects[rounds->n_suspects++] = r->snapshot;
+		hf_suspects_add(&rounds->suspects, &r->snapshot);
 	if (!hf_id_is_zero(&b->root) && !rounds->has_tree) {
 		rounds->has_tree = true;
 		rounds->tree = b->root;
@@ -415,20 +416,6 @@ begin_again(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_
 	return e != NULL && hf_err_code(e) == HF_ENOTFOUND ? lost_again(rounds, e) : e;
 }
 
-/* After its successor is there, or when there will be none: nobody shall rely on it. */
-static void
-delete_suspects(struct hf_repo *repo, const struct rounds *rounds)
-{
-	struct hf_store *store = hf_repo_store(repo);
-
-	for (unsigned i = 0; i < rounds->n_suspects; i++) {
-		struct hf_name name = {HF_SNAPSHOT, rounds->suspects[i]};
-
-		hf_lease_disown(rounds->lease, &name);
-		hf_err_free(hf_store_del(store, &name));
-	}
-}
-
 /* A pipe cannot be read twice; what came out of it may be there, though. */
 static bool
 can_repeat(const struct hf_backup_options *o, const struct rounds *rounds,
@@ -462,7 +449,7 @@ hf_backup(struct hf_repo *repo, struct hf_index *ix, const struct hf_backup_opti
 		if (e == NULL)
 			e = run_round(repo, &rounds, options, &quiet, progress, &r);
 	}
-	delete_suspects(repo, &rounds);
+	hf_suspects_delete(&rounds.suspects, repo, rounds.lease);
 	HF_TRY(e);
 	*out = r;
 	return NULL;

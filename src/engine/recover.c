@@ -230,6 +230,5 @@ hf_recover_save(
 	HF_TRY(hf_sealer_save(sealer, HF_TREE, hf_buf_bytes(&tree), &s->tree, NULL));
 	s->has_tree = true;
 	HF_TRY(hf_saver_flush(saver));
-	HF_TRY(hf_snapshot_save(r->o.repo, s));
-	return hf_validate(r->o.repo, r->o.lease, r->o.ix);
+	return hf_resnap(r->o.repo, r->o.lease, r->o.ix, s, false);
 }

@@ -8,6 +8,40 @@
 
 enum { VALIDATE_TRIES = 5 }; /* of a store that does not answer */
 
+void
+hf_suspects_clear(struct hf_suspects *s)
+{
+	free(s->v);
+	*s = (struct hf_suspects){0};
+}
+
+void
+hf_suspects_add(struct hf_suspects *s, const struct hf_id *id)
+{
+	s->v = hf_realloc_array(s->v, s->n + 1, sizeof *s->v);
+	s->v[s->n++] = *id;
+}
+
+bool
+hf_suspects_has(const struct hf_suspects *s, const struct hf_id *id)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (hf_id_eq(&s->v[i], id))
+			return true;
+	return false;
+}
+
+void
+hf_suspects_delete(const struct hf_suspects *s, struct hf_repo *repo, struct hf_lease *lease)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct hf_name name = {HF_SNAPSHOT, s->v[i]};
+
+		hf_lease_disown(lease, &name);
+		hf_err_free(hf_store_del(hf_repo_store(repo), &name));
+	}
+}
+
 /*
  * Nothing that the snapshot stands on has left the index. Where nothing was loaded, there is nothing
  * to look for: our own files go only with our lock (model/commit.pml, OWN).
@@ -63,6 +97,24 @@ hf_validate(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix)
 	return hf_err_in(e, "validating the snapshot");
 }
 
+/* What cannot be validated goes, since there is what it was made from. Takes and returns `e`. */
+static struct hf_err *
+withdraw(struct hf_repo *repo, struct hf_lease *lease, struct hf_snapshot *s,
+	const struct hf_id *old, struct hf_err *e)
+{
+	hf_auto(hf_suspects) suspects = {0};
+
+	if (e == NULL)
+		return NULL;
+	/* It may be there also when the answer was lost. */
+	if (hf_err_code(e) == HF_ELOST && !hf_id_eq(&s->id, old)) {
+		hf_suspects_add(&suspects, &s->id);
+		hf_suspects_delete(&suspects, repo, lease);
+	}
+	s->id = *old;
+	return e;
+}
+
 static struct hf_err *
 delete_old(struct hf_repo *repo, const struct hf_name *old)
 {
@@ -73,10 +125,12 @@ struct hf_err *
 hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, bool deletes_old)
 {
-	struct hf_name old = {HF_SNAPSHOT, s->id};
+	const struct hf_name old = {HF_SNAPSHOT, s->id};
+	struct hf_err *e = hf_snapshot_save(repo, s);
 
-	HF_TRY(hf_snapshot_save(repo, s));
-	HF_TRY(hf_validate(repo, lease, ix));
+	if (e == NULL)
+		e = hf_validate(repo, lease, ix);
+	HF_TRY(withdraw(repo, lease, s, &old.id, e));
 	return deletes_old ? delete_old(repo, &old) : NULL;
 }
 
@@ -84,12 +138,16 @@ struct hf_err *
 hf_resnap_proven(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, size_t first_fresh, struct hf_stop *stop)
 {
-	struct hf_name old = {HF_SNAPSHOT, s->id};
+	const struct hf_name old = {HF_SNAPSHOT, s->id};
+	struct hf_err *e = hf_snapshot_save(repo, s);
 
-	HF_TRY(hf_snapshot_save(repo, s));
-	HF_TRY(hf_err_in(hf_check_snapshot(repo, ix, s, first_fresh, stop),
-		"the new snapshot %.8s does not pass the check, so that the old one stays",
-		hf_id_hex(&s->id).s));
-	HF_TRY(hf_validate(repo, lease, ix));
+	if (e == NULL)
+		e = hf_err_in(hf_check_snapshot(repo, ix, s, first_fresh, stop),
+			"the new snapshot %.8s does not pass the check, so that the old one "
+			"stays",
+			hf_id_hex(&s->id).s);
+	if (e == NULL)
+		e = hf_validate(repo, lease, ix);
+	HF_TRY(withdraw(repo, lease, s, &old.id, e));
 	return delete_old(repo, &old);
 }

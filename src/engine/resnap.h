@@ -12,13 +12,31 @@
 #include "repo/snapshot.h"
 
 /*
+ * Snapshots that were saved under a lock that was lost then: nobody shall rely on them. They go when
+ * their successors are there, or when there will be none. Zeroed it is valid and empty.
+ */
+struct hf_suspects {
+	struct hf_id *v; /* owned */
+	size_t n;
+};
+
+void hf_suspects_clear(struct hf_suspects *s);
+void hf_suspects_add(struct hf_suspects *s, const struct hf_id *id);
+bool hf_suspects_has(const struct hf_suspects *s, const struct hf_id *id);
+
+/* Deletes them, as far as that can be done: `check` passes over a snapshot that lacks something. */
+void hf_suspects_delete(
+	const struct hf_suspects *s, struct hf_repo *repo, struct hf_lease *lease);
+
+/*
  * Saves `s`, whose id is that of the snapshot that it was loaded from and afterwards that of the
  * new one. With `deletes_old` the one that it was loaded from goes, once the new one is durable and
  * has been validated.
  *
  * Validated: our lock was there all the time, and with it every index file that `ix` stands on, so
  * that nobody has deleted what the new snapshot needs; `ix` is NULL when it needs what the old one
- * needs. HF_ELOST: not so. Then both are there, and the new one may lack something.
+ * needs. HF_ELOST: not so. Then the new one is gone again, and the id is what
+ * it was.
  */
 struct hf_err *hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, bool deletes_old) HF_MUST;

@@ -159,7 +159,8 @@ remember(struct hf_retree *t, const struct hf_id *tree, const struct hf_id *to,
 static struct hf_err *
 save(struct hf_retree *t, struct hf_bytes tree, struct hf_id *id)
 {
-	struct hf_saver_options so = {.is_dry_run = t->o.is_dry_run, .lease = t->o.lease};
+	struct hf_saver_options so = {
+		.is_dry_run = t->o.is_dry_run, .lease = t->o.lease, .trail = t->o.trail};
 
 	if (t->saver == NULL) {
 		HF_TRY(hf_saver_new(t->o.repo, t->o.ix, &so, &t->saver));

@@ -51,6 +51,7 @@ struct hf_retree_options {
 	struct hf_repo *repo;
 	struct hf_index *ix;
 	struct hf_lease *lease; /* or NULL */
+	struct hf_trail *trail; /* or NULL */
 	struct hf_stop *stop;   /* or NULL */
 	bool is_dry_run;        /* nothing is written */
 };

@@ -365,10 +365,9 @@ hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain, str
 	HF_TRY(hf_repo_seal(repo, kind, plain, &sealed));
 	if (kind != HF_CONFIG)
 		name.id = hf_sha256(hf_buf_bytes(&sealed));
-	HF_TRY(hf_err_in(hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)),
-		"saving the %s", hf_kind_text(kind)));
 	*id = name.id;
-	return NULL;
+	return hf_err_in(hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)),
+		"saving the %s", hf_kind_text(kind));
 }
 
 struct hf_err *

@@ -95,7 +95,8 @@ struct hf_err *hf_repo_read(struct hf_repo *repo, const struct hf_name *name,
 
 /*
  * Stores `plain` as an unpacked file: compressed in version 2, sealed, opened again for proof
- * unless the options say otherwise, put under its hash. *id is its name.
+ * unless the options say otherwise, put under its hash. *id is its name, which is never the same
+ * twice; when storing it fails as well, since the file may be there all the same.
  */
 struct hf_err *hf_repo_save(struct hf_repo *repo, enum hf_kind kind, struct hf_bytes plain,
 	struct hf_id *id) HF_MUST;

@@ -178,7 +178,7 @@ repair_file(struct hf_repo *repo, const struct hf_id *file)
 struct hf_err *
 hf_trail_repair(struct hf_trail *t, struct hf_repo *repo)
 {
-	while (t->files.len > 0) {
+	while (t != NULL && t->files.len > 0) {
 		struct hf_id file;
 
 		memcpy(&file, t->files.p, sizeof file);

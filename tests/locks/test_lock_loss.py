@@ -397,6 +397,140 @@ def readers(tmp):
     tap.eq(w.read(w.tmp / "restored")["kept"], w.wanted["kept"])
 
 
+# ---- commands that change snapshots ----
+
+REWRITE = ["rewrite", "--exclude", "/new-*"]
+
+
+def two_snapshots(w):
+    """A repository with all of the source in a snapshot, and a part of it in the one of `base`."""
+    repo = w.copy()
+    w.ours(repo, *SLOW, "backup", ".", "--host", "all", cwd=w.source)
+    return repo
+
+
+def where_it_is_lost(w, repo, *args):
+    """Points on the way of an editing command, and how to see that it is there."""
+    n = {kind: n_files(repo, kind) for kind in ("data", "index", "snapshots")}
+    more = lambda kind: lambda r: n_files(r, kind) > n[kind]
+    yield "delay@1+:put:index", more("data")
+    yield "delay@1+:put:snapshot", more("index")
+    for k in range(1, 100):
+        again = w.tmp / "again"
+        shutil.copytree(repo, again)
+        w.ours(again, "-o", f"fault.plan=kill@{k}:list:lock", *args, check=None)
+        found = more("snapshots")(again)
+        shutil.rmtree(again)
+        if found:
+            yield f"delay@{k}+:list:lock", more("snapshots")
+            return
+    raise AssertionError("no look back")
+
+
+def edit_loses(w, repo, plan, is_there, take, args, code=0):
+    """What the command says, and the snapshots that are new and those that are gone."""
+    mine = w.tmp / f"{repo.name}-{time.monotonic_ns()}"
+    shutil.copytree(repo, mine)
+    with locking.Held(w.ours, mine, plan, *args, gate=f"{mine}-gate") as run:
+        locking.until("it comes there", lambda: is_there(mine))
+        time.sleep(0.1)
+        take(w, mine)
+        run.release()
+        tap.eq(run.end(), code, run.stderr())
+        tap.contains(run.stderr(), LOST)
+    tap.eq(locking.locks(mine), [], "locks")
+    w.theirs(mine, "check", "--read-data")
+    before, after = repos.files(repo, "snapshots"), {s["id"]: s for s in w.ours.snapshots(mine)}
+    new = [s for i, s in after.items() if i not in before]
+    out = "".join(w.ours(mine, "ls", s["id"]).stdout for s in new)
+    shutil.rmtree(mine)
+    return new, before - set(after), out
+
+
+@tap.test
+def rewrite_goes_on(tmp):
+    """It only adds, and does again what was not validated: no copy too many, and none that lacks a tree."""
+    w = world()
+    repo = two_snapshots(w)
+    robbed = lambda w, r: prune(w, r, by_force)
+    for plan, is_there in where_it_is_lost(w, repo, *REWRITE):
+        for take in by_hand, robbed:
+            new, gone, out = edit_loses(w, repo, plan, is_there, take, REWRITE)
+            tap.eq([(s["hostname"], s["tags"]) for s in new], [("all", ["rewrite"])])
+            tap.eq((new[0]["original"] in repos.files(repo, "snapshots"), gone), (True, set()))
+            tap.ok("/new-0" not in out and "/kept" in out, out)
+    # All of them get a new time; the second one is lost.
+    plan, is_there = "delay@2:put:snapshot", lambda r: n_files(r, "snapshots") > n_files(repo, "snapshots")
+    new, gone, _ = edit_loses(w, repo, plan, is_there, by_hand, ["rewrite", "--new-time", "2020-01-02 03:04:05"])
+    tap.eq(sorted(s["hostname"] for s in new), ["all", "stays"])
+    tap.eq(gone, set())
+
+
+@tap.test
+def a_snapshot_that_goes_meanwhile(tmp):
+    """Who has the repository after us forgets what was about to be rewritten."""
+    w = world()
+    repo = two_snapshots(w)
+    (all_,) = (s["id"] for s in w.ours.snapshots(repo) if s["hostname"] == "all")
+
+    def take(w, mine):
+        by_hand(w, mine)
+        w.theirs(mine, "forget", "--prune", all_)
+
+    new, gone, _ = edit_loses(w, repo, "delay@1:put:snapshot", lambda r: n_files(r, "index") > n_files(repo, "index"), take, REWRITE)
+    tap.eq((new, gone), ([], {all_}))
+
+
+@tap.test
+def exclusive_locks_end_it(tmp):
+    """Who deletes does not go on: all is as it was, and the same command can be given again."""
+    w = world()
+    repo = two_snapshots(w)
+    damaged = w.tmp / f"{repo.name}-damaged"
+    shutil.copytree(repo, damaged)
+    for s in w.ours.snapshots(damaged):
+        if s["hostname"] == "all":
+            w.ours(damaged, "forget", s["id"])
+    for pack in repos.files(damaged, "data") - repos.files(w.base, "data"):
+        (damaged / "data" / pack[:2] / pack).unlink()
+    w.ours(damaged, "repair", "index")
+    for r, args in [(repo, ["tag", "--add", "x"]), (repo, [*REWRITE, "--forget"]), (repo, ["rewrite", "--forget", "--new-host", "x"]),
+                    (damaged, ["recover"])]:
+        points = [x for x in where_it_is_lost(w, r, *args) if "list:lock" in x[0]]
+        new, gone, _ = edit_loses(w, r, *points[0], by_hand, args, 13)
+        tap.eq((new, gone), ([], set()), args)
+
+
+@tap.test
+def copy_goes_on(tmp):
+    w = world()
+    repo = two_snapshots(w)
+    target = repos.quick(w.tmp / "target")
+    env = {"RESTIC_FROM_PASSWORD": repos.PASSWORD}
+    ours = functools.partial(w.ours, env=env)
+    args = ["copy", "--from-repo", repo]
+    there = lambda r: len(repos.files(r, "snapshots")) == 2
+    for k in range(1, 100):
+        shutil.rmtree(target)
+        repos.quick(target)
+        ours(target, "-o", f"fault.plan=kill@{k}:list:lock", *args, check=None)
+        if there(target):
+            break
+    shutil.rmtree(target)
+    repos.quick(target)
+    with locking.Held(w.ours, target, f"delay@{k}+:list:lock", *args, gate=f"{target}-gate", env=env) as run:
+        locking.until("the copies are there", lambda: there(target))
+        time.sleep(0.1)
+        old = repos.files(target, "snapshots")
+        prune(w, target, by_force)
+        run.release()
+        tap.eq(run.end(), 0, run.stderr())
+    tap.contains(run.stderr(), "copying again under a new lock")
+    new = repos.files(target, "snapshots")
+    tap.eq((len(new), new & old), (2, set()))
+    w.theirs(target, "check", "--read-data")
+
+
 # ---- longer than the fence: these wait, all at the same time ----
 
 def first_call_after_a_pack(w):
