@@ -5,10 +5,12 @@
  */
 #include <math.h>
 
+#include "base/each.h"
 #include "engine/prune_i.h"
 
 enum {
 	MIN_PACK = 4 << 20, /* bytes, below which no pack size may be set */
+	MAX_ASKING = 64,    /* threads */
 	FEW_SMALL = 10,     /* so few small packs are not worth the trouble */
 };
 
@@ -26,8 +28,6 @@ look_at_packs(struct prune *p)
 		p->packs[i].types = info.types;
 	}
 }
-
-/* ---- packs ---- */
 
 static uint64_t
 used_size(const struct pack_state *pk)
@@ -68,27 +68,97 @@ struct deciding {
 	struct candidates large, small;
 };
 
-/* A pack that no index lists: it goes, unless somebody may still be about to list it. */
-static struct hf_err *
-decide_unlisted(struct prune *p, const struct hf_id *id, uint64_t size)
-{
-	struct hf_name name = {HF_PACK, *id};
-	double age;
-	struct hf_err *e = hf_store_age(hf_repo_store(p->repo), &name, &age);
+/* ---- what only the store knows ---- */
 
-	if (e != NULL)
-		return hf_err_ignore(e, HF_ENOTFOUND);
-	if (!isnan(age) && age < HF_PRUNE_YOUNG_S) {
+/* One pack, and the answer. */
+struct question {
+	struct hf_id id;
+	uint32_t number; /* of a pack that the index lists */
+	bool is_there;
+	double age_s;
+	uint64_t size;
+};
+
+struct questions {
+	struct hf_store *store;
+	struct question *v; /* owned */
+	size_t n, cap;
+};
+
+static void
+questions_clear(struct questions *q)
+{
+	free(q->v);
+}
+
+static void
+question_add(struct questions *q, const struct hf_id *id, uint32_t number)
+{
+	if (q->n == q->cap) {
+		q->cap = q->cap == 0 ? 16 : 2 * q->cap;
+		q->v = hf_realloc_array(q->v, q->cap, sizeof *q->v);
+	}
+	q->v[q->n++] = (struct question){.id = *id, .number = number};
+}
+
+static struct hf_err *
+ask_age(void *arg, size_t i)
+{
+	struct questions *q = arg;
+	struct hf_name name = {HF_PACK, q->v[i].id};
+	struct hf_err *e = hf_store_age(q->store, &name, &q->v[i].age_s);
+
+	q->v[i].is_there = e == NULL;
+	return hf_err_ignore(e, HF_ENOTFOUND);
+}
+
+static struct hf_err *
+ask_size(void *arg, size_t i)
+{
+	struct questions *q = arg;
+	struct hf_name name = {HF_PACK, q->v[i].id};
+	struct hf_err *e = hf_store_stat(q->store, &name, &q->v[i].size);
+
+	q->v[i].is_there = e == NULL;
+	return hf_err_ignore(e, HF_ENOTFOUND);
+}
+
+/* As many at once as there are connections. */
+static struct hf_err *
+ask(struct prune *p, struct questions *q, struct hf_err *(*one)(void *, size_t))
+{
+	q->store = hf_repo_store(p->repo);
+	const struct hf_each all = {
+		.n = q->n,
+		.threads = hf_store_workers(q->store, MAX_ASKING),
+		.name = "ask",
+		.stop = p->stop,
+		.one = one,
+		.arg = q,
+	};
+
+	return hf_each(&all);
+}
+
+/* ---- the decisions ---- */
+
+/* A pack that no index lists: it goes, unless somebody may still be about to list it. */
+static void
+decide_unlisted(struct prune *p, const struct question *q, uint64_t size)
+{
+	struct hf_hex id = hf_id_hex(&q->id);
+
+	if (!q->is_there)
+		return;
+	if (!isnan(q->age_s) && q->age_s < HF_PRUNE_YOUNG_S) {
 		prune_say(p, false,
 			"pack %.8s is not indexed, but so young that it may yet be: it stays",
-			hf_id_hex(id).s);
-		return NULL;
+			id.s);
+		return;
 	}
-	prune_say(p, false, "will remove pack %.8s as it is unused and not indexed",
-		hf_id_hex(id).s);
-	prune_add_id(&p->plan.unref, &p->plan.n_unref, id);
+	prune_say(p, false, "will remove pack %.8s as it is unused and not indexed", id.s);
+	prune_add_id(&p->plan.unref, &p->plan.n_unref, &q->id);
 	p->plan.stats.size.unref += size;
-	return NULL;
 }
 
 static void
@@ -144,14 +214,19 @@ decide_pack(struct deciding *d, uint32_t number, const struct hf_id *id, uint64_
 static struct hf_err *
 decide_files(struct deciding *d)
 {
+	__attribute__((cleanup(questions_clear))) struct questions unlisted = {0};
 	struct prune *p = d->p;
+	size_t next = 0;
+	uint32_t number;
 
+	for (size_t i = 0; i < p->n_files; i++)
+		if (!hf_index_find_pack(p->ix, &p->files[i], &number))
+			question_add(&unlisted, &p->files[i], 0);
+	HF_TRY(ask(p, &unlisted, ask_age));
 	for (size_t i = 0; i < p->n_files; i++) {
-		uint32_t number;
-
 		HF_TRY(hf_stop_check(p->stop));
 		if (!hf_index_find_pack(p->ix, &p->files[i], &number)) {
-			HF_TRY(decide_unlisted(p, &p->files[i], p->sizes[i]));
+			decide_unlisted(p, &unlisted.v[next++], p->sizes[i]);
 			continue;
 		}
 		HF_TRY(decide_pack(d, number, &p->files[i], p->sizes[i]));
@@ -162,27 +237,22 @@ decide_files(struct deciding *d)
 
 /*
  * Packs that came between the listing of packs and the loading of the index, by a backup that runs
- * beside us: those are asked for one by one.
+ * beside us: those are asked for.
  */
 static struct hf_err *
 decide_late(struct deciding *d)
 {
+	__attribute__((cleanup(questions_clear))) struct questions late = {0};
 	struct prune *p = d->p;
+	struct hf_id id;
 
-	for (uint32_t i = 0; i < p->n_packs; i++) {
-		struct hf_name name = {.kind = HF_PACK};
-		uint64_t size;
-
-		if (p->packs[i].action != PACK_UNSEEN || !hf_index_pack(p->ix, i, &name.id))
-			continue;
-		struct hf_err *e = hf_store_stat(hf_repo_store(p->repo), &name, &size);
-		if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
-			hf_err_free(e);
-			continue;
-		}
-		HF_TRY(e);
-		HF_TRY(decide_pack(d, i, &name.id, size));
-	}
+	for (uint32_t i = 0; i < p->n_packs; i++)
+		if (p->packs[i].action == PACK_UNSEEN && hf_index_pack(p->ix, i, &id))
+			question_add(&late, &id, i);
+	HF_TRY(ask(p, &late, ask_size));
+	for (size_t i = 0; i < late.n; i++)
+		if (late.v[i].is_there)
+			HF_TRY(decide_pack(d, late.v[i].number, &late.v[i].id, late.v[i].size));
 	return NULL;
 }
 

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "base/group.h"
+#include "base/each.h"
 
 enum { MAX_REMOVERS = 64 };
 
@@ -11,10 +11,7 @@ struct remover {
 	struct hf_repo *repo;
 	const struct hf_removal *how;
 	const struct hf_id *ids;
-	size_t n;
-	atomic_size_t next;
-	struct hf_stop failed; /* a sibling has ended */
-	pthread_mutex_t lock;  /* one call of told() at a time */
+	pthread_mutex_t lock; /* one call of told() at a time */
 };
 
 /* True for errors with which no further file can be deleted either. */
@@ -25,8 +22,10 @@ is_final(const struct hf_err *e)
 }
 
 static struct hf_err *
-remove_one(struct remover *r, const struct hf_id *id)
+remove_one(void *arg, size_t i)
 {
+	struct remover *r = arg;
+	const struct hf_id *id = &r->ids[i];
 	struct hf_name name = {r->how->kind, *id};
 	struct hf_err *e =
 		hf_err_ignore(hf_store_del(hf_repo_store(r->repo), &name), HF_ENOTFOUND);
@@ -44,49 +43,23 @@ remove_one(struct remover *r, const struct hf_id *id)
 	return NULL;
 }
 
-static struct hf_err *
-remove_some(void *arg)
-{
-	struct remover *r = arg;
-	size_t i;
-
-	while ((i = atomic_fetch_add(&r->next, 1)) < r->n) {
-		HF_TRY(hf_stop_check(r->how->stop));
-		HF_TRY(hf_stop_check(&r->failed));
-		HF_TRY(remove_one(r, &r->ids[i]));
-	}
-	return NULL;
-}
-
-static void
-stop_removing(void *arg)
-{
-	hf_stop_set(&((struct remover *)arg)->failed);
-}
-
-static struct hf_err *
-run(struct remover *r)
-{
-	hf_autoptr(hf_group) g = hf_group_new(stop_removing, r);
-	size_t n_threads = hf_store_connections(hf_repo_store(r->repo));
-
-	n_threads = n_threads < MAX_REMOVERS ? n_threads : MAX_REMOVERS;
-	n_threads = n_threads < r->n ? n_threads : r->n;
-	for (size_t i = 0; i < n_threads; i++)
-		HF_TRY(hf_group_go(g, "remove", remove_some, r));
-	return hf_group_wait(g);
-}
-
 struct hf_err *
 hf_repo_remove(
 	struct hf_repo *repo, const struct hf_removal *how, const struct hf_id *ids, size_t n)
 {
-	struct remover r = {.repo = repo, .how = how, .ids = ids, .n = n};
+	struct remover r = {.repo = repo, .how = how, .ids = ids};
+	unsigned connections = hf_store_connections(hf_repo_store(repo));
+	const struct hf_each all = {
+		.n = n,
+		.threads = connections < MAX_REMOVERS ? connections : MAX_REMOVERS,
+		.name = "remove",
+		.stop = how->stop,
+		.one = remove_one,
+		.arg = &r,
+	};
 
-	if (n == 0)
-		return NULL;
 	pthread_mutex_init(&r.lock, NULL);
-	struct hf_err *e = run(&r);
+	struct hf_err *e = hf_each(&all);
 	pthread_mutex_destroy(&r.lock);
 	return e;
 }

@@ -299,4 +299,27 @@ def is_told_to_stop(tmp):
     is_sound(g.repo, ours, theirs)
 
 
+@tap.test
+def packs_that_no_index_lists(tmp):
+    """Each is asked for its age, once, and several at a time; those that are young stay."""
+    ours, _, g = both(tmp)
+    rng = random.Random(1)
+    names = [rng.randbytes(32).hex() for _ in range(12)]
+    for n in names:
+        f = g.repo / "data" / n[:2] / n
+        f.parent.mkdir(exist_ok=True)
+        f.write_bytes(b"what a killed backup has left")
+    age(g.repo)
+    os.utime(f)
+    trace = g.tmp / "trace"
+    r = ours(g.repo, "-o", f"trace.file={trace}", "-o", "fault.plan=delay@1+:300:stat:pack", "prune", "--max-unused", "unlimited", "-vv")
+    tap.contains(r.stdout, f"pack {names[-1][:8]} is not indexed, but so young")
+    tap.eq(set(names) & repos.files(g.repo, "data"), {names[-1]})
+    asked = re.findall(r"T(\d+):(\d+):([\d.]+)Z age data/../([0-9a-f]{64}) .*?([\d.]+) ms", trace.read_text())
+    tap.eq(sorted(a[3] for a in asked), sorted(names))
+    ends = [(int(h) * 3600 + int(m) * 60 + float(s), float(ms) / 1000) for h, m, s, _, ms in asked]
+    at_once = max(sum(end - lasted < e <= end for e, _ in ends) for end, lasted in ends)
+    tap.ok(at_once > 1, trace.read_text())
+
+
 tap.main()

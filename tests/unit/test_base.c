@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Ids, errors, queues and groups of threads. */
+/* Ids, errors, queues and groups of threads, and what these do to many things. */
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/each.h"
 #include "base/endian.h"
 #include "base/err.h"
 #include "base/group.h"
@@ -346,4 +347,63 @@ TEST(group_has_a_limit)
 	CHECK_ERR(e, HF_EFATAL);
 	CHECK_OK(hf_group_wait(g));
 	CHECK_EQ(atomic_load(&ran), n);
+}
+
+enum { THINGS = 500, BAD_THING = 40 };
+
+struct things {
+	atomic_uint times[THINGS];
+	bool fails;
+	struct hf_stop stop;
+};
+
+static struct hf_err *
+touch(void *arg, size_t i)
+{
+	struct things *t = arg;
+
+	atomic_fetch_add(&t->times[i], 1);
+	if (t->fails && i == BAD_THING)
+		return hf_err(HF_EIO, "thing %zu", i);
+	return NULL;
+}
+
+static unsigned
+touched(const struct things *t)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < THINGS; i++) {
+		CHECK(t->times[i] <= 1);
+		n += t->times[i];
+	}
+	return n;
+}
+
+TEST(each_thing_is_dealt_with_once)
+{
+	for (unsigned threads = 0; threads < 6; threads++) {
+		struct things t = {0};
+		struct hf_each how = {THINGS, threads, "touch", &t.stop, touch, &t};
+
+		CHECK_OK(hf_each(&how));
+		CHECK(touched(&t) == THINGS);
+		how.n = 0;
+		CHECK_OK(hf_each(&how));
+	}
+}
+
+TEST(each_ends_with_the_first_error)
+{
+	for (unsigned threads = 1; threads < 6; threads++) {
+		struct things t = {.fails = true};
+		struct hf_each how = {THINGS, threads, "touch", &t.stop, touch, &t};
+
+		CHECK_ERR(hf_each(&how), HF_EIO);
+		CHECK(t.times[BAD_THING] == 1);
+		if (threads == 1)
+			CHECK(touched(&t) == BAD_THING + 1);
+		hf_stop_set(&t.stop);
+		CHECK_ERR(hf_each(&how), HF_ECANCELED);
+	}
 }
