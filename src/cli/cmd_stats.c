@@ -7,6 +7,7 @@
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/sizes.h"
 #include "engine/stats.h"
 
 struct stats_options {
@@ -185,30 +186,43 @@ find_mode(const char *name, enum hf_stats_mode *out)
 }
 
 static struct hf_err *
-run(struct hf_cli *cli, void *opts, const struct hf_args *args)
+count_all(struct hf_session *session, const struct stats_options *o, enum hf_stats_mode mode,
+	const struct hf_snapshots *list)
 {
-	const struct stats_options *o = opts;
+	struct hf_cli *cli = session->cli;
 	struct stats s = {.cli = cli, .mode = o->mode};
-	hf_auto(hf_session) session = {0};
-	hf_auto(hf_snapshots) list = {0};
 	hf_autoptr(hf_stats) counted = NULL;
 	struct hf_stats_result result = {0};
-	enum hf_stats_mode mode;
 
-	HF_TRY(find_mode(o->mode, &mode));
-	cli->early = HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
-	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
-	HF_TRY(hf_session_snapshots(&session, &o->filter, args, &list));
-	HF_TRY(hf_session_load_index(&session));
 	if (!cli->global.is_json)
 		hf_say(cli->out, HF_SAY_DATA, "scanning...");
-	counted = hf_stats_new(session.repo, session.index, mode, &s.progress);
-	HF_TRY(count_and_tell(&s, counted, &list, &result));
+	counted = hf_stats_new(session->repo, session->index, mode, &s.progress);
+	HF_TRY(count_and_tell(&s, counted, list, &result));
 	if (cli->global.is_json)
 		print_json(cli, &result);
 	else
 		print_text(&s, &result);
 	return NULL;
+}
+
+static struct hf_err *
+run(struct hf_cli *cli, void *opts, const struct hf_args *args)
+{
+	const struct stats_options *o = opts;
+	hf_auto(hf_session) session = {0};
+	hf_auto(hf_snapshots) list = {0};
+	/* There is no word of it in the help, as in restic's. */
+	bool is_debug = strcmp(o->mode, "debug") == 0;
+	enum hf_stats_mode mode = HF_STATS_RAW_DATA;
+
+	if (!is_debug)
+		HF_TRY(find_mode(o->mode, &mode));
+	cli->early = is_debug ? HF_EARLY_INDEX : HF_EARLY_SNAPSHOTS | HF_EARLY_INDEX;
+	HF_TRY(hf_session_open(cli, HF_SESSION_SHARED, true, &session));
+	if (!is_debug)
+		HF_TRY(hf_session_snapshots(&session, &o->filter, args, &list));
+	HF_TRY(hf_session_load_index(&session));
+	return is_debug ? hf_sizes_say(&session) : count_all(&session, o, mode, &list);
 }
 
 const struct hf_command hf_cmd_stats = {

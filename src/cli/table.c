@@ -82,7 +82,17 @@ add_blanks(struct hf_buf *line, size_t n)
 }
 
 static void
-print_row(const struct hf_table *t, size_t row, struct hf_buf *line, struct hf_out *out)
+print_line(struct hf_str line, struct hf_out *out, bool is_err)
+{
+	if (is_err)
+		hf_say_err(out, "%.*s", (int)line.len, line.p);
+	else
+		hf_say(out, HF_SAY_DATA, "%.*s", (int)line.len, line.p);
+}
+
+static void
+print_row(const struct hf_table *t, size_t row, struct hf_buf *line, struct hf_out *out,
+	bool is_err)
 {
 	char *const *cells = t->cells.v + row * t->columns;
 	size_t lines = 1;
@@ -102,12 +112,12 @@ print_row(const struct hf_table *t, size_t row, struct hf_buf *line, struct hf_o
 		}
 		while (line->len > 0 && line->p[line->len - 1] == ' ')
 			line->len--;
-		hf_say(out, HF_SAY_DATA, "%.*s", (int)line->len, (const char *)line->p);
+		print_line(hf_bytes_str(hf_buf_bytes(line)), out, is_err);
 	}
 }
 
 static void
-print_rule(const struct hf_table *t, struct hf_out *out)
+print_rule(const struct hf_table *t, struct hf_out *out, bool is_err)
 {
 	hf_auto(hf_buf) line = HF_BUF_MAX(MAX_LINE);
 	size_t width = GAP * (t->columns - 1);
@@ -116,21 +126,33 @@ print_rule(const struct hf_table *t, struct hf_out *out)
 		width += t->widths[i];
 	while (line.len < width && !line.is_full)
 		hf_buf_add_char(&line, '-');
-	hf_say(out, HF_SAY_DATA, "%.*s", (int)line.len, (const char *)line.p);
+	print_line(hf_bytes_str(hf_buf_bytes(&line)), out, is_err);
+}
+
+static void
+print(const struct hf_table *t, bool is_spaced, struct hf_out *out, bool is_err)
+{
+	hf_auto(hf_buf) line = HF_BUF_MAX(MAX_LINE);
+	size_t rows = t->cells.len / t->columns;
+
+	print_row(t, 0, &line, out, is_err);
+	print_rule(t, out, is_err);
+	for (size_t i = 1; i < rows; i++) {
+		if (is_spaced && i > 1)
+			print_line(hf_str(""), out, is_err);
+		print_row(t, i, &line, out, is_err);
+	}
+	print_rule(t, out, is_err);
 }
 
 void
 hf_table_print(const struct hf_table *t, bool is_spaced, struct hf_out *out)
 {
-	hf_auto(hf_buf) line = HF_BUF_MAX(MAX_LINE);
-	size_t rows = t->cells.len / t->columns;
+	print(t, is_spaced, out, false);
+}
 
-	print_row(t, 0, &line, out);
-	print_rule(t, out);
-	for (size_t i = 1; i < rows; i++) {
-		if (is_spaced && i > 1)
-			hf_say(out, HF_SAY_DATA, "%s", "");
-		print_row(t, i, &line, out);
-	}
-	print_rule(t, out);
+void
+hf_table_print_err(const struct hf_table *t, struct hf_out *out)
+{
+	print(t, false, out, true);
 }

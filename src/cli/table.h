@@ -21,4 +21,7 @@ void hf_table_add(struct hf_table *t, const char *text);
 /* Prints it. With `is_spaced`, an empty line stands between rows. */
 void hf_table_print(const struct hf_table *t, bool is_spaced, struct hf_out *out);
 
+/* The same on standard error. */
+void hf_table_print_err(const struct hf_table *t, struct hf_out *out);
+
 #endif

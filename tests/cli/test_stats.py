@@ -93,6 +93,26 @@ def a_repository_of_version_1(tmp):
 
 
 @tap.test
+def sizes_of_all_there_is(tmp):
+    """The mode that restic's help does not mention."""
+    p = Pair(repos.memory(tmp))
+    repository(p)
+    debug = ["stats", "--no-lock", "--mode", "debug"]
+    for more in [], ["-q"], ["--json"], ["zz"]:
+        p.same(*debug, *more, stderr=True)
+    for n, size in enumerate((0, 9, 10, 256 << 20, (256 << 20) + 1, 10**10)):
+        f = p.tmp / "repo/data/ab" / f"ab{n:062}"
+        f.parent.mkdir(exist_ok=True)
+        f.touch()
+        os.truncate(f, size)
+    tap.contains(p.same(*debug, stderr=True).stderr, "Oversized: [")
+    for f in (p.tmp / "repo/locks", p.tmp / "repo/snapshots", p.tmp / "repo/index"):
+        for x in f.iterdir():
+            x.unlink()
+    tap.contains(p.same(*debug, stderr=True).stderr, "Size  Count\n-----------\n-----------\n")
+
+
+@tap.test
 def errors(tmp):
     p = Pair(repos.memory(tmp))
     ids = repository(p)
