@@ -15,7 +15,6 @@
 #include "cli/place.h"
 #include "cli/session.h"
 #include "repo/tree.h"
-#include "store/open.h"
 
 enum { MAX_OUT = 64 << 20, MAX_OFFERS = 100000 };
 
@@ -358,7 +357,7 @@ offer_value(struct complete *c, const struct hf_opt *o)
 	else if (strcmp(arg, "group") == 0)
 		offer_words(c, "host|paths|tags", strlen("host|paths|tags"));
 	else if (strcmp(arg, "key=value") == 0 && strchr(c->part, '=') == NULL) {
-		hf_store_options(offer_option, c);
+		hf_extended_options(offer_option, c);
 		instruct(c, "nospace");
 	}
 }

@@ -26,7 +26,7 @@ static const struct hf_opt options[] = {
 	{"zsh-completion", 0, HF_OPT_STRING(T, zsh), .arg = "file",
 		.help = "write the completion of zsh (`-` for standard output)"},
 	{"powershell-completion", 0, HF_OPT_STRING(T, powershell), .arg = "file",
-		.help = "is restic's; there is none here"},
+		.help = "write the completion of PowerShell (`-` for standard output)"},
 };
 #undef T
 
@@ -213,12 +213,9 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	HF_TRY(write_completion(cli, "bash", hf_completion_bash, o->bash));
 	HF_TRY(write_completion(cli, "fish", hf_completion_fish, o->fish));
 	HF_TRY(write_completion(cli, "zsh", hf_completion_zsh, o->zsh));
-	if (hf_is_set(o->powershell))
-		return hf_err(HF_EINVAL,
-			"there is no completion of PowerShell\nthose of bash, fish "
-			"and zsh are written by the other flags");
+	HF_TRY(write_completion(cli, "powershell", hf_completion_powershell, o->powershell));
 	if (!hf_is_set(o->man) && !hf_is_set(o->bash) && !hf_is_set(o->fish) &&
-		!hf_is_set(o->zsh))
+		!hf_is_set(o->zsh) && !hf_is_set(o->powershell))
 		return hf_err(HF_EINVAL,
 			"nothing to do, please specify at least one output file/dir");
 	return NULL;
@@ -228,10 +225,10 @@ const struct hf_command hf_cmd_generate = {
 	.name = "generate",
 	.usage = "[flags]",
 	.summary = "Write completions of shells and manual pages",
-	.text = "Writes the completions of bash, fish and zsh, which ask the program itself "
-		"what a\n"
-		"word could become, and short manual pages of what the program knows of its\n"
-		"commands.",
+	.text = "Writes the completions of bash, fish, zsh and PowerShell, which ask the "
+		"program\n"
+		"itself what a word could become, and short manual pages of what the program\n"
+		"knows of its commands.",
 	HF_COMMAND_OPTS(options, struct generate_options),
 	.run = run,
 };

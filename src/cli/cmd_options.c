@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* options: what can be given with -o. */
 #include "cli/commands.h"
-#include "store/open.h"
+#include "cli/lease_opts.h"
 
 enum { MAX_OPTIONS = 64 };
 
@@ -48,7 +48,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 
 	(void)opts;
 	(void)args;
-	hf_store_options(add, &l);
+	hf_extended_options(add, &l);
 	qsort(l.v, l.len, sizeof *l.v, by_key);
 	for (size_t i = 0; i < l.len; i++)
 		if (strlen(l.v[i].key) > width)
@@ -64,7 +64,7 @@ const struct hf_command hf_cmd_options = {
 	.name = "options",
 	.usage = "[flags]",
 	.summary = "List the extended options",
-	.text = "Lists what can be given with --option for the places where repositories can "
-		"be.",
+	.text = "Lists what can be given with --option: for the places where repositories can "
+		"be, and\nfor what stands between them and the program.",
 	.run = run,
 };

@@ -6,6 +6,7 @@
 #ifndef HF_CLI_COMPLETIONS_H
 #define HF_CLI_COMPLETIONS_H
 
-extern const char hf_completion_bash[], hf_completion_fish[], hf_completion_zsh[];
+extern const char hf_completion_bash[], hf_completion_fish[], hf_completion_zsh[],
+	hf_completion_powershell[];
 
 #endif

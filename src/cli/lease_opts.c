@@ -12,14 +12,14 @@
 #include "cli/place.h"
 
 static bool
-parse_scale(const char *s, double *out)
+parse_scale(const char *s, struct hf_lock_options *out)
 {
 	char *end;
 	double n = strtod(s, &end);
 
 	if (end == s || *end != '\0' || !isfinite(n) || n <= 0 || n > 1000)
 		return false;
-	*out = n;
+	out->scale = n;
 	return true;
 }
 
@@ -30,20 +30,53 @@ parse_bool(const char *s, bool *out)
 	return *out || strcmp(s, "no") == 0 || strcmp(s, "false") == 0;
 }
 
+static bool
+parse_trust(const char *s, struct hf_lock_options *out)
+{
+	return parse_bool(s, &out->trusts_hosts);
+}
+
+static bool
+parse_plain(const char *s, struct hf_lock_options *out)
+{
+	return parse_bool(s, &out->plain_host);
+}
+
+static const struct {
+	const char *key, *text;
+	bool (*parse)(const char *value, struct hf_lock_options *out);
+} options[] = {
+	{"lock.plain-hostname", "write host names into locks as restic does (default: no)",
+		parse_plain},
+	{"lock.scale", "multiply all times of locks by this, for tests (default: 1)",
+		parse_scale},
+	{"lock.trust-hostname",
+		"a lock of restic is dead if its host has our name and there is no such "
+		"process "
+		"here (default: no)",
+		parse_trust},
+};
+enum { N_OPTIONS = sizeof options / sizeof options[0] };
+
 static struct hf_err *
 take_option(const char *key, const char *value, struct hf_lock_options *out)
 {
-	bool good;
+	for (size_t i = 0; i < N_OPTIONS; i++) {
+		if (strcmp(options[i].key, key) != 0)
+			continue;
+		return options[i].parse(value, out)
+			       ? NULL
+			       : hf_err(HF_EINVAL, "option %s=%s makes no sense", key, value);
+	}
+	return hf_err(HF_EINVAL, "option %s is not known", key);
+}
 
-	if (strcmp(key, "lock.scale") == 0)
-		good = parse_scale(value, &out->scale);
-	else if (strcmp(key, "lock.trust-hostname") == 0)
-		good = parse_bool(value, &out->trusts_hosts);
-	else if (strcmp(key, "lock.plain-hostname") == 0)
-		good = parse_bool(value, &out->plain_host);
-	else
-		return hf_err(HF_EINVAL, "option %s is not known", key);
-	return good ? NULL : hf_err(HF_EINVAL, "option %s=%s makes no sense", key, value);
+void
+hf_extended_options(hf_store_option_fn *fn, void *arg)
+{
+	hf_store_options(fn, arg);
+	for (size_t i = 0; i < N_OPTIONS; i++)
+		fn(arg, options[i].key, options[i].text, true);
 }
 
 struct hf_err *

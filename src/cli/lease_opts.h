@@ -13,12 +13,16 @@
 
 #include "cli/cli.h"
 #include "repo/lease.h"
+#include "store/open.h"
 
 /* The extended options of the group `lock`. */
 struct hf_lock_options {
 	double scale; /* 1 */
 	bool trusts_hosts, plain_host;
 };
+
+/* Calls fn() for every extended option: those of stores, and these. */
+void hf_extended_options(hf_store_option_fn *fn, void *arg);
 
 /* HF_EINVAL: an option `lock.X` is not known, or its value makes no sense. */
 struct hf_err *hf_lock_options(const struct hf_cli *cli, struct hf_lock_options *out) HF_MUST;

@@ -85,6 +85,8 @@ def values(tmp):
             (["snapshots", "--latest", ""], [])):
         tap.eq(c.offers(*words), want, words)
     tap.ok("s3.region=" in c.offers("-o", "s3."), "options")
+    tap.eq(c.offers("-o", "lock.t"), ["lock.trust-hostname=", ":nospace"])
+    tap.eq(c.offers("-o", "lock.t", program="restic"), [":nospace"])
     top = str(tmp / "data")
     tap.eq(c.offers("ls", "latest", f"{top}/"), [f"{top}/other", f"{top}/sub dir/", ":nospace"])
     tap.eq(c.offers("ls", f"latest:{top}/sub"), [f"latest:{top}/sub dir/", ":nospace"])
@@ -245,6 +247,33 @@ def fish(tmp):
     tap.eq(offers("holdfast --password-file=da"), ["--password-file=data/"])
 
 
+@tap.test
+def powershell(tmp):
+    """In a real one if there is any; without, that the script asks the program, by its name."""
+    c = Case(tmp)
+    for program in "restic", "holdfast":
+        f = generate(c, "powershell", program)
+        text = f.read_text()
+        tap.contains(text, f"-Native -CommandName '{program}'")
+        tap.ok("@PROGRAM@" not in text and "@NAME@" not in text, text)
+        tap.eq([text.count(x) for x in "{(["], [text.count(x) for x in "})]"])
+    if not shutil.which("pwsh"):
+        return
+
+    def offers(line):
+        code = f". {f}; (TabExpansion2 -inputScript {json.dumps(line)} -cursorColumn {len(line)}).CompletionMatches | % CompletionText"
+        r = subprocess.run(["pwsh", "-NoProfile", "-NonInteractive", "-Command", code], env=c.env, cwd=tmp, capture_output=True, text=True, timeout=60)
+        tap.eq(r.stderr, "")
+        return r.stdout.splitlines()
+
+    tap.eq(offers("holdfast snaps"), ["snapshots"])
+    tap.eq(offers("holdfast snapshots --host "), HOSTS[::-1])
+    tap.eq(offers("holdfast stats --mode=raw"), ["--mode=raw-data"])
+    tap.eq(offers("holdfast ls lat"), ["latest"])
+    tap.eq(offers(f"holdfast ls latest:{tmp}/data/s"), [f"'latest:{tmp}/data/sub dir/'"])
+    tap.eq(offers("holdfast version "), [])
+
+
 # ---- generate ----
 
 
@@ -268,11 +297,11 @@ def manual_pages(tmp):
 def errors(tmp):
     c = Case(tmp)
     peer = tap.peer("restic-new")
-    for argv in ([], ["x"], ["--bash-completion", "-", "--zsh-completion", "-"], ["--bash-completion", "/nowhere/x"], ["--man", "/nowhere"]):
+    for argv in ([], ["x"], ["--bash-completion", "-", "--zsh-completion", "-"], ["--powershell-completion", "-", "--zsh-completion", "-"],
+                 ["--powershell-completion", "/nowhere/x"], ["--bash-completion", "/nowhere/x"], ["--man", "/nowhere"]):
         ours, theirs = c.run("restic", "generate", *argv, check=None), tap.run(peer, "generate", *argv, check=None, env=c.env)
         tap.eq((ours.returncode, ours.stdout), (theirs.returncode, theirs.stdout), argv)
         tap.ok(ours.stderr != "", argv)
-    tap.contains(c.run("holdfast", "generate", "--powershell-completion", "-", check=1).stderr, "PowerShell")
 
 
 tap.main()
