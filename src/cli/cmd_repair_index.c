@@ -16,13 +16,13 @@ static const struct hf_opt options[] = {
 
 struct repair {
 	struct hf_cli *cli;
-	struct hf_repair_progress progress;
+	struct hf_phases phases;
 	struct hf_bar bar;
 };
 
 /* What is said when a phase begins, and what is counted in it. */
 static const char *
-begin(struct hf_out *out, enum hf_repair_phase phase)
+say_phase(struct hf_out *out, enum hf_repair_phase phase)
 {
 	switch (phase) {
 	case HF_REPAIR_LOAD:
@@ -50,15 +50,15 @@ begin(struct hf_out *out, enum hf_repair_phase phase)
 }
 
 static void
-phase(void *arg, enum hf_repair_phase phase)
+begin(void *arg, unsigned phase)
 {
 	struct repair *r = arg;
 
 	hf_bar_stop(&r->bar);
-	const char *what = begin(r->cli->out, phase);
+	const char *what = say_phase(r->cli->out, phase);
 	if (what != NULL)
-		hf_bar_start(&r->bar, r->cli, what, &r->progress.done[phase],
-			&r->progress.total[phase]);
+		hf_bar_start(
+			&r->bar, r->cli, what, &r->phases.done[phase], &r->phases.total[phase]);
 }
 
 static void
@@ -88,10 +88,10 @@ removed(void *arg, enum hf_kind kind, const struct hf_id *id, const struct hf_er
 struct hf_err *
 hf_repair_index_session(struct hf_session *s, const struct hf_repair_index_options *how)
 {
-	struct repair r = {.cli = s->cli};
-	struct hf_repair_events events = {&r, phase, say, removed};
+	struct repair r = {.cli = s->cli, .phases = {.begins = begin, .arg = &r}};
+	struct hf_repair_events events = {&r, say, removed};
 	struct hf_err *e =
-		hf_repair_index(s->repo, s->lease, how, &events, &r.progress, &s->cli->stop);
+		hf_repair_index(s->repo, s->lease, how, &events, &r.phases, &s->cli->stop);
 
 	hf_bar_stop(&r.bar);
 	return e;

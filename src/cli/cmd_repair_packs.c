@@ -25,7 +25,7 @@ struct repair {
 	struct hf_session session;
 	struct hf_id *ids; /* sorted, each once */
 	size_t n;
-	struct hf_salvage_progress progress;
+	struct hf_phases phases;
 	struct hf_bar bar;
 };
 
@@ -104,7 +104,7 @@ keep_copies(struct repair *r)
 
 /* What is said when a phase begins, and what is counted in it. */
 static void
-phase(void *arg, enum hf_salvage_phase phase)
+begin(void *arg, unsigned phase)
 {
 	static const struct {
 		const char *text, *what;
@@ -121,8 +121,8 @@ phase(void *arg, enum hf_salvage_phase phase)
 	if (words[phase].text != NULL)
 		hf_say(r->cli->out, HF_SAY_NORMAL, "%s", words[phase].text);
 	if (words[phase].what != NULL)
-		hf_bar_start(&r->bar, r->cli, words[phase].what, &r->progress.done[phase],
-			&r->progress.total[phase]);
+		hf_bar_start(&r->bar, r->cli, words[phase].what, &r->phases.done[phase],
+			&r->phases.total[phase]);
 }
 
 static void
@@ -150,9 +150,11 @@ static struct hf_err *
 run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 {
 	__attribute__((cleanup(repair_clear))) struct repair r = {.cli = cli};
-	const struct hf_salvage_events events = {&r, phase, say, removed};
+	const struct hf_salvage_events events = {&r, say, removed};
 	const struct repair_packs_options *o = opts;
 
+	r.phases.begins = begin;
+	r.phases.arg = &r;
 	HF_TRY(parse_ids(&r, args));
 	hf_out_speak(cli->out);
 	HF_TRY(hf_session_open_with(cli,
@@ -162,7 +164,7 @@ run(struct hf_cli *cli, void *opts, const struct hf_args *args)
 	if (!o->is_dry_run)
 		HF_TRY(keep_copies(&r));
 	struct hf_err *e = hf_salvage(r.session.repo, r.session.index, r.session.lease, r.ids,
-		r.n, o->is_dry_run, &events, &r.progress, &cli->stop);
+		r.n, o->is_dry_run, &events, &r.phases, &cli->stop);
 	hf_bar_stop(&r.bar);
 	HF_TRY(e);
 	if (o->is_dry_run)

@@ -99,7 +99,7 @@ struct run {
 	struct hf_session *session;
 	struct hf_out *out;
 	const struct hf_prune_options *options;
-	struct hf_prune_progress progress;
+	struct hf_phases phases;
 	struct hf_bar bar;
 };
 
@@ -198,7 +198,7 @@ say_plan(struct run *r, const struct hf_prune_plan *plan)
 static const char *
 begin(struct run *r, enum hf_prune_phase phase, const struct hf_prune_plan *plan)
 {
-	unsigned long long total = hf_count(&r->progress.total[phase]);
+	unsigned long long total = hf_count(&r->phases.total[phase]);
 
 	switch (phase) {
 	case HF_PRUNE_LOAD:
@@ -254,8 +254,8 @@ phase(void *arg, enum hf_prune_phase phase, const struct hf_prune_plan *plan)
 	hf_bar_stop(&r->bar);
 	const char *what = begin(r, phase, plan);
 	if (what != NULL)
-		hf_bar_start(&r->bar, r->session->cli, what, &r->progress.done[phase],
-			&r->progress.total[phase]);
+		hf_bar_start(&r->bar, r->session->cli, what, &r->phases.done[phase],
+			&r->phases.total[phase]);
 }
 
 static void
@@ -336,7 +336,7 @@ hf_prune_run(struct hf_session *s, const struct hf_prune_options *options)
 		hf_say(r.out, HF_SAY_DATA,
 			"warning: running prune without a cache, this may be very slow!");
 	struct hf_err *e =
-		hf_prune(s->repo, s->lease, options, &events, &r.progress, &s->cli->stop);
+		hf_prune(s->repo, s->lease, options, &events, &r.phases, &s->cli->stop);
 	hf_bar_stop(&r.bar);
 	return e;
 }

@@ -10,8 +10,7 @@
 void
 prune_phase(struct prune *p, enum hf_prune_phase phase, uint64_t total)
 {
-	atomic_store(&p->progress->total[phase], total);
-	p->done = &p->progress->done[phase];
+	p->done = hf_phase_begin(p->phases, phase, total);
 	p->events->phase(p->events->arg, phase, phase < HF_PRUNE_PLANNED ? NULL : &p->plan);
 }
 
@@ -341,15 +340,14 @@ run(struct prune *p)
 
 struct hf_err *
 hf_prune(struct hf_repo *repo, struct hf_lease *lease, const struct hf_prune_options *options,
-	const struct hf_prune_events *events, struct hf_prune_progress *progress,
-	struct hf_stop *stop)
+	const struct hf_prune_events *events, struct hf_phases *phases, struct hf_stop *stop)
 {
 	struct prune p = {
 		.repo = repo,
 		.lease = lease,
 		.o = options,
 		.events = events,
-		.progress = progress,
+		.phases = phases,
 		.stop = stop,
 		.ix = hf_index_new(),
 	};

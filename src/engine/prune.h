@@ -31,9 +31,8 @@
 #ifndef HF_ENGINE_PRUNE_H
 #define HF_ENGINE_PRUNE_H
 
-#include <stdatomic.h>
-
 #include "base/stop.h"
+#include "engine/phases.h"
 #include "repo/lease.h"
 #include "repo/snapshot.h"
 
@@ -105,12 +104,7 @@ enum hf_prune_phase {
 	HF_PRUNE_WRITE_INDEX, /* only with is_recovery; progress: packs */
 	HF_PRUNE_DONE,
 };
-enum { HF_PRUNE_PHASES = HF_PRUNE_DONE + 1 };
-
-/* By phase; read relaxed, from any thread. */
-struct hf_prune_progress {
-	atomic_uint_fast64_t done[HF_PRUNE_PHASES], total[HF_PRUNE_PHASES];
-};
+_Static_assert(HF_PRUNE_DONE < HF_MAX_PHASES, "there is a counter for each");
 
 struct hf_prune_events {
 	void *arg;
@@ -138,6 +132,6 @@ struct hf_prune_events {
  */
 struct hf_err *hf_prune(struct hf_repo *repo, struct hf_lease *lease,
 	const struct hf_prune_options *options, const struct hf_prune_events *events,
-	struct hf_prune_progress *progress, struct hf_stop *stop) HF_MUST;
+	struct hf_phases *phases, struct hf_stop *stop) HF_MUST;
 
 #endif

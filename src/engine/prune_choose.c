@@ -96,22 +96,29 @@ has_copies(struct prune *p, size_t number, const struct hf_blob *blob,
 struct choosing {
 	struct prune *p;
 	uint32_t *first, *numbers; /* entries with copies, by pack */
+	uint32_t *blobs;           /* of each of them, the number of its blob's first copy */
 	uint32_t *packs;           /* those that have any, best first */
 	size_t n_packs;
 	struct hf_bits is_settled; /* by the number of a blob's first copy */
 };
 
-/* The number of the first copy of what an entry is a copy of. */
-static uint32_t
-first_copy(struct prune *p, uint32_t number)
+/* Of all entries with copies, which of them are the same blob. */
+static void
+find_blobs(struct choosing *c)
 {
-	struct hf_location at, first;
-	struct hf_blob blob;
+	struct prune *p = c->p;
+	size_t n = c->first[p->n_packs];
 
-	if (!hf_index_entry(p->ix, number, &blob, &at) ||
-		!hf_index_find(p->ix, &blob, 0, &first))
-		abort(); /* it is one of those that spread_marks() has found so */
-	return first.number;
+	c->blobs = hf_alloc_(n + 1, sizeof *c->blobs);
+	for (size_t i = 0; i < n; i++) {
+		struct hf_location at, first;
+		struct hf_blob blob;
+
+		if (!hf_index_entry(p->ix, c->numbers[i], &blob, &at) ||
+			!hf_index_find(p->ix, &blob, 0, &first))
+			abort(); /* it is one of those that spread_marks() has found so */
+		c->blobs[i] = first.number;
+	}
 }
 
 /* Whether nothing in the pack has been settled elsewhere, so that all of it would be used. */
@@ -119,7 +126,7 @@ static bool
 is_whole(struct choosing *c, uint32_t pack)
 {
 	for (size_t i = c->first[pack]; i < c->first[pack + 1]; i++)
-		if (hf_bits_has(&c->is_settled, first_copy(c->p, c->numbers[i])))
+		if (hf_bits_has(&c->is_settled, c->blobs[i]))
 			return false;
 	return true;
 }
@@ -132,14 +139,13 @@ settle(struct choosing *c, uint32_t pack)
 	struct pack_state *pk = &c->p->packs[pack];
 
 	for (size_t i = c->first[pack]; i < c->first[pack + 1]; i++) {
-		uint32_t blob = first_copy(c->p, c->numbers[i]);
 		struct hf_location at;
-		struct hf_blob unused;
+		struct hf_blob blob;
 
-		if (hf_bits_has(&c->is_settled, blob) ||
-			!hf_index_entry(c->p->ix, c->numbers[i], &unused, &at))
+		if (hf_bits_has(&c->is_settled, c->blobs[i]) ||
+			!hf_index_entry(c->p->ix, c->numbers[i], &blob, &at))
 			continue;
-		hf_bits_add(&c->is_settled, blob);
+		hf_bits_add(&c->is_settled, c->blobs[i]);
 		hf_bits_add(&c->p->chosen, c->numbers[i]);
 		pk->n_used++;
 		pk->n_unused--;
@@ -163,6 +169,7 @@ choose_copies(struct prune *p)
 	bool clean[] = {true, true, false, false}, whole[] = {true, false, true, false};
 
 	HF_TRY(prune_by_pack(p, has_copies, &c.first, &c.numbers));
+	find_blobs(&c);
 	c.packs = hf_alloc_(p->n_packs + 1, sizeof *c.packs);
 	hf_bits_init(&c.is_settled, p->n_blobs);
 	for (uint32_t i = 0; i < p->n_packs; i++)
@@ -177,6 +184,7 @@ choose_copies(struct prune *p)
 				settle(&c, c.packs[i]);
 	free(c.first);
 	free(c.numbers);
+	free(c.blobs);
 	free(c.packs);
 	hf_bits_clear(&c.is_settled);
 	return NULL;

@@ -36,7 +36,7 @@ struct prune {
 	struct hf_lease *lease; /* borrowed, the present one */
 	const struct hf_prune_options *o;
 	const struct hf_prune_events *events;
-	struct hf_prune_progress *progress;
+	struct hf_phases *phases;
 	atomic_uint_fast64_t *done; /* of the present phase */
 	struct hf_stop *stop;
 	struct hf_prune_plan plan;

@@ -24,7 +24,7 @@ struct repair {
 	struct hf_repo *repo;
 	struct hf_lease *lease;
 	const struct hf_repair_events *events;
-	struct hf_repair_progress *progress;
+	struct hf_phases *phases;
 	atomic_uint_fast64_t *done; /* of the present phase */
 	struct hf_stop *stop;
 
@@ -59,14 +59,6 @@ files_clear(struct files *f)
 {
 	free(f->ids);
 	free(f->sizes);
-}
-
-static void
-phase(struct repair *r, enum hf_repair_phase phase, uint64_t total)
-{
-	atomic_store(&r->progress->total[phase], total);
-	r->done = &r->progress->done[phase];
-	r->events->phase(r->events->arg, phase);
 }
 
 static __attribute__((format(printf, 3, 4))) void
@@ -109,7 +101,7 @@ load(struct repair *r, bool reads_all)
 		r->bad.cap = r->bad.n;
 		return NULL;
 	}
-	phase(r, HF_REPAIR_LOAD, 0);
+	hf_phase_begin(r->phases, HF_REPAIR_LOAD, 0);
 	HF_TRY(hf_index_load(r->repo, r->ix, r->stop, bad_index, r));
 	return hf_steal(r->hard);
 }
@@ -149,7 +141,7 @@ compare(struct repair *r)
 	size_t n = hf_index_packs(r->ix);
 	struct hf_id id;
 
-	phase(r, HF_REPAIR_COMPARE, 0);
+	hf_phase_begin(r->phases, HF_REPAIR_COMPARE, 0);
 	hf_bits_init(&r->there, n);
 	hf_bits_init(&r->good, n);
 	HF_TRY(hf_err_in(hf_store_list(hf_repo_store(r->repo), HF_PACK, compare_pack, r),
@@ -219,13 +211,13 @@ read_unread(struct repair *r)
 
 	if (r->unread.n == 0)
 		return NULL;
-	phase(r, HF_REPAIR_READ, r->unread.n);
+	r->done = hf_phase_begin(r->phases, HF_REPAIR_READ, r->unread.n);
 	n = n < MAX_THREADS ? n : MAX_THREADS;
 	for (size_t i = 0; i < n && i < r->unread.n; i++)
 		HF_TRY(hf_group_go(g, "headers", read_packs, r));
 	HF_TRY(hf_group_wait(g));
 	HF_TRY(hf_index_writer_flush(r->writer));
-	phase(r, HF_REPAIR_HAS_READ, 0);
+	hf_phase_begin(r->phases, HF_REPAIR_HAS_READ, 0);
 	for (size_t i = 0; i < r->invalid.n; i++)
 		say(r, true, "skipped incomplete pack file: %s",
 			hf_id_hex(&r->invalid.ids[i]).s);
@@ -250,7 +242,7 @@ write_index(struct repair *r)
 	size_t n_files, n_obsolete;
 
 	hf_index_files(r->ix, &files, &n_files);
-	phase(r, HF_REPAIR_INDEX, n_files);
+	r->done = hf_phase_begin(r->phases, HF_REPAIR_INDEX, n_files);
 	struct hf_index_rewrite how = {.files = files,
 		.n_files = n_files,
 		.drops = drops,
@@ -286,7 +278,7 @@ prove(struct repair *r)
 	size_t n = hf_index_packs(r->ix);
 	struct hf_id id;
 
-	phase(r, HF_REPAIR_CHECK, 0);
+	hf_phase_begin(r->phases, HF_REPAIR_CHECK, 0);
 	hf_id_sort(r->bad.ids, r->bad.n);
 	const struct hf_check_made made = {.gone = r->bad.ids, .n_gone = r->bad.n};
 	HF_TRY(hf_check_index_made(r->repo, &made, new, r->stop));
@@ -301,7 +293,7 @@ prove(struct repair *r)
 static struct hf_err *
 delete_old(struct repair *r)
 {
-	phase(r, HF_REPAIR_DELETE, r->bad.n);
+	r->done = hf_phase_begin(r->phases, HF_REPAIR_DELETE, r->bad.n);
 	HF_TRY(hf_lease_verify(r->lease));
 	struct hf_removal how = {
 		HF_INDEX, false, r->stop, r->done, r->events->removed, r->events->arg};
@@ -321,20 +313,20 @@ run(struct repair *r, const struct hf_repair_index_options *o)
 		HF_TRY(hf_err_in(prove(r), "the new index does not pass the check, so that no "
 					   "old one was deleted"));
 	HF_TRY(delete_old(r));
-	phase(r, HF_REPAIR_DONE, 0);
+	hf_phase_begin(r->phases, HF_REPAIR_DONE, 0);
 	return NULL;
 }
 
 struct hf_err *
 hf_repair_index(struct hf_repo *repo, struct hf_lease *lease,
 	const struct hf_repair_index_options *options, const struct hf_repair_events *events,
-	struct hf_repair_progress *progress, struct hf_stop *stop)
+	struct hf_phases *phases, struct hf_stop *stop)
 {
 	struct repair r = {
 		.repo = repo,
 		.lease = lease,
 		.events = events,
-		.progress = progress,
+		.phases = phases,
 		.stop = stop,
 		.ix = hf_index_new(),
 		.writer = hf_index_writer_new(repo),

@@ -12,9 +12,8 @@
 #ifndef HF_ENGINE_REPAIR_INDEX_H
 #define HF_ENGINE_REPAIR_INDEX_H
 
-#include <stdatomic.h>
-
 #include "base/stop.h"
+#include "engine/phases.h"
 #include "repo/lease.h"
 
 enum hf_repair_phase {
@@ -27,16 +26,9 @@ enum hf_repair_phase {
 	HF_REPAIR_DELETE,   /* progress: index files */
 	HF_REPAIR_DONE,
 };
-enum { HF_REPAIR_PHASES = HF_REPAIR_DONE + 1 };
-
-/* By phase; read relaxed, from any thread. */
-struct hf_repair_progress {
-	atomic_uint_fast64_t done[HF_REPAIR_PHASES], total[HF_REPAIR_PHASES];
-};
 
 struct hf_repair_events {
 	void *arg;
-	void (*phase)(void *arg, enum hf_repair_phase phase); /* on the caller's thread */
 	/* What is repaired, or only a detail; one call at a time. */
 	void (*say)(void *arg, bool is_detail, const char *text);
 	void (*removed)(void *arg, enum hf_kind kind, const struct hf_id *id,
@@ -50,6 +42,6 @@ struct hf_repair_index_options {
 
 struct hf_err *hf_repair_index(struct hf_repo *repo, struct hf_lease *lease,
 	const struct hf_repair_index_options *options, const struct hf_repair_events *events,
-	struct hf_repair_progress *progress, struct hf_stop *stop) HF_MUST;
+	struct hf_phases *phases, struct hf_stop *stop) HF_MUST;
 
 #endif

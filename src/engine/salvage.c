@@ -22,7 +22,7 @@ struct salvage {
 	size_t n;
 	bool is_dry_run;
 	const struct hf_salvage_events *events;
-	struct hf_salvage_progress *progress;
+	struct hf_phases *phases;
 	struct hf_stop *stop;
 	struct hf_pack_entries *listed; /* by the index, of each of the packs */
 	struct hf_pack_entries saved;
@@ -46,14 +46,6 @@ salvage_clear(struct salvage *s)
 	hf_buf_clear(&s->file);
 	hf_buf_clear(&s->sealed);
 	hf_buf_clear(&s->plain);
-}
-
-static atomic_uint_fast64_t *
-phase(struct salvage *s, enum hf_salvage_phase phase, size_t total)
-{
-	atomic_store(&s->progress->total[phase], total);
-	s->events->phase(s->events->arg, phase);
-	return &s->progress->done[phase];
 }
 
 static __attribute__((format(printf, 2, 3))) void
@@ -233,7 +225,7 @@ static struct hf_err *
 save_all(struct salvage *s)
 {
 	const struct hf_saver_options so = {.lease = s->lease};
-	atomic_uint_fast64_t *done = phase(s, HF_SALVAGE_READ, s->n);
+	atomic_uint_fast64_t *done = hf_phase_begin(s->phases, HF_SALVAGE_READ, s->n);
 
 	collect(s);
 	s->first_fresh = hf_index_packs(s->ix);
@@ -302,7 +294,7 @@ prove(struct salvage *s, struct hf_id *obsolete, size_t n_obsolete)
 	hf_autofree struct hf_id *fresh = fresh_packs(s, &n);
 	const struct hf_check_made made = {obsolete, fresh, n_obsolete, n, .may_lack = true};
 
-	phase(s, HF_SALVAGE_CHECK, 0);
+	hf_phase_begin(s->phases, HF_SALVAGE_CHECK, 0);
 	hf_id_sort(obsolete, n_obsolete);
 	HF_TRY(hf_check_index_made(s->repo, &made, new, s->stop));
 	return has_all(s, new);
@@ -322,7 +314,7 @@ replace_index(struct salvage *s)
 		.drops = drops,
 		.arg = s,
 		.stop = s->stop,
-		.done = phase(s, HF_SALVAGE_INDEX, n_files),
+		.done = hf_phase_begin(s->phases, HF_SALVAGE_INDEX, n_files),
 		.writer = writer,
 	};
 	HF_TRY(hf_err_in(hf_index_rewrite(s->repo, &how, &obsolete, &n_obsolete),
@@ -331,8 +323,8 @@ replace_index(struct salvage *s)
 		"what was saved does not pass the check, so that nothing was deleted"));
 	HF_TRY(hf_lease_verify(s->lease));
 	struct hf_removal removal = {HF_INDEX, false, s->stop,
-		phase(s, HF_SALVAGE_DELETE_INDEX, n_obsolete), s->events->removed,
-		s->events->arg};
+		hf_phase_begin(s->phases, HF_SALVAGE_DELETE_INDEX, n_obsolete),
+		s->events->removed, s->events->arg};
 	return hf_repo_remove(s->repo, &removal, obsolete, n_obsolete);
 }
 
@@ -341,7 +333,8 @@ static struct hf_err *
 delete_packs(struct salvage *s)
 {
 	struct hf_removal how = {HF_PACK, true, s->stop,
-		phase(s, HF_SALVAGE_DELETE_PACKS, s->n), s->events->removed, s->events->arg};
+		hf_phase_begin(s->phases, HF_SALVAGE_DELETE_PACKS, s->n), s->events->removed,
+		s->events->arg};
 
 	HF_TRY(hf_lease_verify(s->lease));
 	return hf_repo_remove(s->repo, &how, s->ids, s->n);
@@ -355,15 +348,14 @@ run(struct salvage *s)
 		return NULL;
 	HF_TRY(replace_index(s));
 	HF_TRY(delete_packs(s));
-	phase(s, HF_SALVAGE_DONE, 0);
+	hf_phase_begin(s->phases, HF_SALVAGE_DONE, 0);
 	return NULL;
 }
 
 struct hf_err *
 hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
 	const struct hf_id *ids, size_t n, bool is_dry_run,
-	const struct hf_salvage_events *events, struct hf_salvage_progress *progress,
-	struct hf_stop *stop)
+	const struct hf_salvage_events *events, struct hf_phases *phases, struct hf_stop *stop)
 {
 	__attribute__((cleanup(salvage_clear))) struct salvage s = {
 		.repo = repo,
@@ -373,7 +365,7 @@ hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
 		.n = n,
 		.is_dry_run = is_dry_run,
 		.events = events,
-		.progress = progress,
+		.phases = phases,
 		.stop = stop,
 		.file = HF_BUF_SPOOL(MAX_PACK),
 		.sealed = HF_BUF_SPOOL(UINT32_MAX),

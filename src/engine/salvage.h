@@ -12,9 +12,8 @@
 #ifndef HF_ENGINE_SALVAGE_H
 #define HF_ENGINE_SALVAGE_H
 
-#include <stdatomic.h>
-
 #include "base/stop.h"
+#include "engine/phases.h"
 #include "repo/index.h"
 #include "repo/lease.h"
 
@@ -28,15 +27,9 @@ enum hf_salvage_phase {
 };
 enum { HF_SALVAGE_PHASES = HF_SALVAGE_DONE + 1 };
 
-/* By phase; read relaxed, from any thread. */
-struct hf_salvage_progress {
-	atomic_uint_fast64_t done[HF_SALVAGE_PHASES], total[HF_SALVAGE_PHASES];
-};
-
 /* All on the caller's thread but removed(), which is as in repo/remove.h. */
 struct hf_salvage_events {
 	void *arg;
-	void (*phase)(void *arg, enum hf_salvage_phase phase);
 	void (*say)(void *arg, const char *text); /* what is lost, and what is repaired */
 	void (*removed)(
 		void *arg, enum hf_kind kind, const struct hf_id *id, const struct hf_err *e);
@@ -55,7 +48,7 @@ struct hf_err *hf_salvage_load(
  */
 struct hf_err *hf_salvage(struct hf_repo *repo, struct hf_index *ix, struct hf_lease *lease,
 	const struct hf_id *ids, size_t n, bool is_dry_run,
-	const struct hf_salvage_events *events, struct hf_salvage_progress *progress,
+	const struct hf_salvage_events *events, struct hf_phases *phases,
 	struct hf_stop *stop) HF_MUST;
 
 #endif
