@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the files of the backup engine share. backup.c begins and ends a run, backup_work.c hands
- * out work, backup_walk.c visits folders, backup_file.c reads files, backup_dir.c finishes
- * folders, backup_select.c decides what is left out, backup_scan.c counts ahead. Instead of walking,
- * backup_archive.c reads an archive, of whose entries backup_catalog.c makes folders.
+ * out work, backup_walk.c visits folders, backup_read.c reads files, backup_file.c completes them,
+ * backup_dir.c finishes folders, backup_select.c decides what is left out, backup_scan.c counts
+ * ahead. Instead of walking, backup_archive.c reads an archive, of whose entries backup_catalog.c
+ * makes folders.
  *
  * A folder (struct dir) lives from its first mention until its tree is saved:
  *
@@ -217,8 +218,37 @@ int open_quietly(int dirfd, const char *path, int flags);
 
 struct file_job *file_job_new(struct dir *d, uint64_t place, struct hf_str name);
 void file_job_free(struct file_job *job); /* drops its hold on the folder */
-void file_drop(struct file *f);           /* one hold less, when the run has failed */
-struct hf_err *work_loop(void *backup);   /* a thread that reads files and saves chunks */
+
+/* The folder is told that this file is complete, or that nothing came of it. Takes the job. */
+struct hf_err *file_job_end(struct worker *w, struct file_job *job) HF_MUST;
+
+/* The file's path on disk, in w->path; an error about it, which is taken; what users are told. */
+const char *file_disk_path(struct worker *w, const struct file_job *job);
+void file_report(struct worker *w, const struct file_job *job, struct hf_err *e);
+void file_tell_start(struct worker *w, const struct file_job *job);
+void file_tell_end(struct worker *w, const struct file_job *job);
+
+/* w->json is the node of a file that is complete. Takes the job. */
+struct hf_err *file_complete(struct worker *w, struct file_job *job, uint64_t size,
+	struct hf_backup_item *item) HF_MUST;
+
+/* A file of several chunks, with one hold on it. Takes the job. */
+struct file *file_new(struct file_job *job, double start);
+
+/* One less is left of it; the last completes it. `f` may be gone then. */
+struct hf_err *file_release(struct worker *w, struct file *f) HF_MUST;
+void file_drop(struct file *f); /* the same, when the run has failed */
+
+/* Saves data; *size and *stored are 0 when it was there. */
+struct hf_err *save_data(struct worker *w, struct hf_bytes data, struct hf_id *id,
+	uint64_t *size, uint64_t *stored) HF_MUST;
+
+/* Saves one chunk of a long file on this thread. Does not count down. */
+struct hf_err *file_save_chunk(
+	struct worker *w, struct file *f, uint64_t number, struct hf_bytes data) HF_MUST;
+
+/* The same for a chunk that was given away; counts down, and gives the memory back. */
+struct hf_err *do_chunk(struct worker *w, struct chunk *c) HF_MUST;
 
 /* The path of an entry in the snapshot, in w->snap. */
 const char *snap_path(struct worker *w, const struct dir *d, struct hf_str name);
@@ -229,6 +259,9 @@ void item_of(const struct hf_node *n, struct hf_backup_item *out);
 /* Saves the JSON in w->json as the outcome of a file and says so to everybody. */
 struct hf_err *file_done(struct worker *w, struct dir *d, uint64_t place, struct hf_str name,
 	uint64_t size, const struct hf_backup_item *item) HF_MUST;
+
+/* backup_read.c */
+struct hf_err *work_loop(void *backup); /* a thread that reads files and saves chunks */
 
 /* Fills `p` with the next bytes of a file; *got < len only at its end. */
 typedef struct hf_err *read_fn(void *arg, uint8_t *p, size_t len, size_t *got);
