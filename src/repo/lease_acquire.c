@@ -22,14 +22,13 @@ enum {
 
 /* Wrappers read these lines, of which restic's `main` adds the fourth; the fifth is ours. */
 static struct hf_err *
-locked_by(struct hf_lease *l, const struct hf_id *id, const struct hf_lock_info *other)
+locked_by(const struct hf_id *id, const struct hf_lock_info *other, const struct hf_verdict *v)
 {
 	hf_auto(hf_buf) since = HF_BUF_MAX(64);
 	hf_auto(hf_buf) age = HF_BUF_MAX(64);
 	hf_auto(hf_buf) more = HF_BUF_MAX(4096);
 	struct hf_time now = hf_time_now();
-	struct hf_verdict v = hf_judge_lock(&l->judge, id, other);
-	hf_autofree char *verdict = hf_verdict_text(&v);
+	hf_autofree char *verdict = hf_verdict_text(v);
 
 	hf_time_add(&since, &other->time);
 	hf_duration_add(
@@ -96,16 +95,16 @@ look(struct hf_lease *l, const struct hf_id *own, struct sight *s)
 }
 
 /*
- * Removes the rival if it is dead. *gone: it is, look again. Who may not delete it has to respect
- * it.
+ * Removes the rival if it is dead by the verdict. *gone: it is, look again. Who may not delete it
+ * has to respect it.
  */
 static struct hf_err *
-clear_dead(struct hf_lease *l, const struct sight *s, bool *gone)
+clear_dead(struct hf_lease *l, const struct sight *s, struct hf_verdict *verdict, bool *gone)
 {
 	struct hf_lock_entry entry = {.id = s->rival_id, .info = s->rival};
 
 	*gone = false;
-	entry.verdict = hf_judge_lock(&l->judge, &entry.id, &entry.info);
+	*verdict = entry.verdict = hf_judge_lock(&l->judge, &entry.id, &entry.info);
 	if (entry.verdict.proof == HF_PROOF_NONE)
 		return NULL;
 	struct hf_err *e = hf_lock_remove(&l->judge, &entry, gone);
@@ -122,18 +121,19 @@ clear_dead(struct hf_lease *l, const struct sight *s, bool *gone)
 static struct hf_err *
 look_for_others(struct hf_lease *l, const struct hf_id *own, struct sight *s)
 {
+	struct hf_verdict verdict = {0}; /* what is told is what was acted upon */
 	bool gone = true;
 
 	for (int i = 0; i < CLEAN_TRIES && gone; i++) {
 		HF_TRY(look(l, own, s));
 		if (!s->has_rival)
 			return NULL;
-		HF_TRY(clear_dead(l, s, &gone));
+		HF_TRY(clear_dead(l, s, &verdict, &gone));
 	}
 	lease_tell(l,
 		(struct hf_lease_event){
 			.kind = HF_LEASE_EV_CONFLICT, .id = s->rival_id, .other = &s->rival});
-	return locked_by(l, &s->rival_id, &s->rival);
+	return locked_by(&s->rival_id, &s->rival, &verdict);
 }
 
 /* ---- one try ---- */
