@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the files of the restore engine share. restore.c has the threads, restore_plan.c walks the
- * trees and fills windows, restore_work.c compares, reads and opens blobs, restore_file.c writes
- * files, restore_meta.c sets metadata and makes what is no file, restore_delete.c removes.
+ * trees, restore_visit.c fills windows, restore_work.c compares, reads and opens blobs,
+ * restore_file.c writes files, restore_meta.c sets metadata and makes what is no file, restore_delete.c removes.
  *
  * A file (struct rfile) lives from the planner until its last blob:
  *
