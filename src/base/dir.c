@@ -25,8 +25,8 @@ hf_dir_open(int dirfd, const char *name, int flags)
 		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags)));
 }
 
-const char *
-hf_dir_next(DIR *dir, int *en)
+const struct dirent *
+hf_dir_entry(DIR *dir, int *en)
 {
 	const struct dirent *d;
 
@@ -35,5 +35,13 @@ hf_dir_next(DIR *dir, int *en)
 		d = readdir(dir);
 		*en = errno;
 	} while (d != NULL && (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0));
+	return d;
+}
+
+const char *
+hf_dir_next(DIR *dir, int *en)
+{
+	const struct dirent *d = hf_dir_entry(dir, en);
+
 	return d != NULL ? d->d_name : NULL;
 }

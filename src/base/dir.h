@@ -14,7 +14,10 @@ DIR *hf_dir_take(int fd);
 /* The same for the folder at dirfd/name, with more flags of open() if need be (O_NOFOLLOW). */
 DIR *hf_dir_open(int dirfd, const char *name, int flags);
 
-/* The next name but `.` and `..`; NULL at the end, with *en 0, or an errno value if it is none. */
+/* The next entry but `.` and `..`; NULL at the end, with *en 0, or an errno value if it is none. */
+const struct dirent *hf_dir_entry(DIR *dir, int *en);
+
+/* Its name; NULL at the end, with *en 0, or an errno value if it is none. */
 const char *hf_dir_next(DIR *dir, int *en);
 
 static inline void

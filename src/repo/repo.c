@@ -535,8 +535,9 @@ hf_repo_list(struct hf_repo *repo, enum hf_kind kind, struct hf_id **out, uint64
 	hf_auto(hf_buf) list = HF_BUF_SPOOL(max_list);
 	size_t len = 0;
 
-	HF_TRY(hf_err_in(hf_store_list(repo->store, kind, list_add, &list), "listing %s files",
-		hf_kind_text(kind)));
+	HF_TRY(hf_err_in((sizes != NULL ? hf_store_list : hf_store_names)(
+				 repo->store, kind, list_add, &list),
+		"listing %s files", hf_kind_text(kind)));
 	struct entry *entries = (void *)list.p;
 	size_t listed = list.len / sizeof *entries;
 	if (listed > 1)

@@ -407,7 +407,15 @@ pass_on(void *arg, const struct hf_name *name, uint64_t size)
 }
 
 static struct hf_err *
-cache_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+list_inner(struct cached *c, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
+{
+	return no_sizes && c->inner->ops->names != NULL
+		       ? c->inner->ops->names(c->inner, kind, fn, arg)
+		       : c->inner->ops->list(c->inner, kind, fn, arg);
+}
+
+static struct hf_err *
+list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
 {
 	struct cached *c = cached_of(s);
 	struct names cached;
@@ -415,13 +423,25 @@ cache_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *ar
 
 	/* The cache first: what comes to be in it later is not touched. */
 	if ((kind != HF_INDEX && kind != HF_SNAPSHOT) || !names_take(c, kind, &cached))
-		return c->inner->ops->list(c->inner, kind, fn, arg);
-	struct hf_err *e = c->inner->ops->list(c->inner, kind, pass_on, &l);
+		return list_inner(c, kind, fn, arg, no_sizes);
+	struct hf_err *e = list_inner(c, kind, pass_on, &l, no_sizes);
 	if (e == NULL)
 		names_drop_rest(c, kind, &cached,
 			hf_store_promises(c->inner, HF_LISTS_AT_ONCE) ? 0 : UNSURE_LISTING_S);
 	names_clear(&cached);
 	return e;
+}
+
+static struct hf_err *
+cache_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list(s, kind, fn, arg, false);
+}
+
+static struct hf_err *
+cache_names(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list(s, kind, fn, arg, true);
 }
 
 struct hf_cached_packs {
@@ -538,7 +558,8 @@ cache_free(struct hf_store *s)
 }
 
 static const struct hf_store_ops cache_ops = {cache_create, cache_put, cache_get, cache_stat,
-	cache_list, cache_del, cache_free, cache_age, cache_put_held, cache_held, cache_forget};
+	cache_list, cache_del, cache_free, cache_age, cache_put_held, cache_held, cache_forget,
+	.names = cache_names};
 
 struct hf_store *
 hf_store_cache(struct hf_store *inner, struct hf_cache *cache)

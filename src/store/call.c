@@ -56,6 +56,8 @@ run_list(struct hf_call *c, struct hf_store *inner)
 	c->n_files = 0;
 	if (c->kept != NULL)
 		hf_buf_reset(c->kept);
+	if (c->no_sizes && inner->ops->names != NULL)
+		return inner->ops->names(inner, c->name.kind, see, c);
 	return inner->ops->list(inner, c->name.kind, see, c);
 }
 
@@ -152,17 +154,31 @@ hf_call_tell(const struct hf_buf *kept, enum hf_kind kind, hf_store_list_fn *fn,
 }
 
 static struct hf_err *
-around_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+list_through(
+	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
 {
 	hf_auto(hf_buf) kept = HF_BUF_SPOOL(HF_CALL_MAX_LIST);
 	bool keeps = around_of(s)->keeps_lists;
 
 	HF_TRY(go(s, &(struct hf_call){.op = HF_OP_LIST,
 			     .name = {.kind = kind},
+			     .no_sizes = no_sizes,
 			     .fn = fn,
 			     .arg = arg,
 			     .kept = keeps ? &kept : NULL}));
 	return hf_call_tell(&kept, kind, fn, arg);
+}
+
+static struct hf_err *
+around_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list_through(s, kind, fn, arg, false);
+}
+
+static struct hf_err *
+around_names(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list_through(s, kind, fn, arg, true);
 }
 
 static struct hf_err *
@@ -220,6 +236,7 @@ hf_around_init(struct hf_around *a, struct hf_store *inner)
 		.put_held = around_put_held,
 		.held = around_held,
 		.warm = around_warm,
+		.names = around_names,
 	};
 
 	hf_store_wrap(&a->store, &ops, inner);

@@ -28,11 +28,12 @@ struct hf_call {
 	uint64_t off;         /* get */
 	size_t len;
 	struct hf_buf *out;
-	size_t out_len;       /* its length when the call began */
-	uint64_t *size;       /* stat */
-	double *age_s;        /* age */
-	bool *is_warm;        /* warm */
-	hf_store_list_fn *fn; /* list */
+	size_t out_len; /* its length when the call began */
+	uint64_t *size; /* stat */
+	double *age_s;  /* age */
+	bool *is_warm;  /* warm */
+	bool no_sizes;  /* list */
+	hf_store_list_fn *fn;
 	void *arg;
 	/* What came of the last run. */
 	size_t n_bytes, n_files;

@@ -402,6 +402,7 @@ struct listing {
 	struct local *l;
 	int root;
 	enum hf_kind kind;
+	bool no_sizes;
 	hf_store_list_fn *fn;
 	void *arg;
 };
@@ -416,25 +417,17 @@ open_folder(struct listing *p, const char *path, bool may_be_file, DIR **out)
 	return failed(p->l, path, errno);
 }
 
-/* The next name in `dir`; *out is NULL at the end. */
-static struct hf_err *
-next_name(struct listing *p, const char *path, DIR *dir, const char **out)
-{
-	int en;
-
-	*out = hf_dir_next(dir, &en);
-	return en != 0 ? failed(p->l, path, en) : NULL;
-}
-
 /* Passes `file` on if it is one that get() would find. */
 static struct hf_err *
-list_file(struct listing *p, const char *file)
+list_file(struct listing *p, const char *file, unsigned char type)
 {
 	struct hf_name name;
 	struct stat st;
 
 	if (!hf_name_of_file(p->kind, hf_str(file), &name))
 		return NULL;
+	if (p->no_sizes && type == DT_REG)
+		return p->fn(p->arg, &name, 0);
 	struct hf_name_text text = hf_name_text(&name);
 	if (fstatat(p->root, text.s, &st, 0) != 0)
 		/* Deleted meanwhile, a dangling link, or in the wrong folder of packs. */
@@ -447,38 +440,33 @@ static struct hf_err *
 list_folder(struct listing *p, const char *path, const char *prefix)
 {
 	hf_autodir *dir = NULL;
-	const char *file = NULL;
+	const struct dirent *d;
+	int en = 0;
 
 	HF_TRY(open_folder(p, path, prefix != NULL, &dir));
-	while (dir != NULL) {
-		HF_TRY(next_name(p, path, dir, &file));
-		if (file == NULL)
-			break;
-		if (prefix == NULL || strncmp(file, prefix, strlen(prefix)) == 0)
-			HF_TRY(list_file(p, file));
-	}
-	return NULL;
+	while (dir != NULL && (d = hf_dir_entry(dir, &en)) != NULL)
+		if (prefix == NULL || strncmp(d->d_name, prefix, strlen(prefix)) == 0)
+			HF_TRY(list_file(p, d->d_name, d->d_type));
+	return en != 0 ? failed(p->l, path, en) : NULL;
 }
 
 static struct hf_err *
 list_packs(struct listing *p)
 {
 	hf_autodir *dir = NULL;
-	const char *folder = NULL;
+	const char *folder;
+	int en = 0;
 
 	HF_TRY(open_folder(p, "data", false, &dir));
-	while (dir != NULL) {
+	while (dir != NULL && (folder = hf_dir_next(dir, &en)) != NULL) {
 		char path[sizeof "data/ff"];
 
-		HF_TRY(next_name(p, "data", dir, &folder));
-		if (folder == NULL)
-			break;
 		if (strlen(folder) != 2 || folder[0] == '.')
 			continue;
 		snprintf(path, sizeof path, "data/%.2s", folder);
 		HF_TRY(list_folder(p, path, path + strlen("data/")));
 	}
-	return NULL;
+	return en != 0 ? failed(p->l, "data", en) : NULL;
 }
 
 static struct hf_err *
@@ -493,9 +481,10 @@ list_config(struct listing *p)
 }
 
 static struct hf_err *
-local_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
 {
-	struct listing p = {.l = local_of(s), .kind = kind, .fn = fn, .arg = arg};
+	struct listing p = {
+		.l = local_of(s), .kind = kind, .no_sizes = no_sizes, .fn = fn, .arg = arg};
 	struct hf_err *e = open_root(p.l, &p.root);
 
 	if (e != NULL)
@@ -505,6 +494,18 @@ local_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *ar
 	if (kind == HF_PACK)
 		return list_packs(&p);
 	return list_folder(&p, hf_kind_folder(kind), NULL);
+}
+
+static struct hf_err *
+local_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list(s, kind, fn, arg, false);
+}
+
+static struct hf_err *
+local_names(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list(s, kind, fn, arg, true);
 }
 
 /* ---- the rest ---- */
@@ -565,7 +566,8 @@ struct hf_err *
 hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 {
 	static const struct hf_store_ops ops = {local_create, local_put, local_get, local_stat,
-		local_list, local_del, local_free, local_age, local_put_held, local_held};
+		local_list, local_del, local_free, local_age, local_put_held, local_held,
+		.names = local_names};
 	struct local *l = hf_new(struct local);
 	hf_autoptr(hf_store) s = &l->store;
 	struct stat st;

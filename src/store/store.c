@@ -205,13 +205,27 @@ pass_on(void *arg, const struct hf_name *name, uint64_t size)
 	return e;
 }
 
+static struct hf_err *
+list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
+{
+	struct listing l = {fn, arg, false};
+	struct hf_err *e = no_sizes && s->ops->names != NULL
+				   ? s->ops->names(s, kind, pass_on, &l)
+				   : s->ops->list(s, kind, pass_on, &l);
+
+	return l.is_theirs ? e : hf_err_in(e, "listing %s files", kinds[kind].text);
+}
+
 struct hf_err *
 hf_store_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
-	struct listing l = {fn, arg, false};
-	struct hf_err *e = s->ops->list(s, kind, pass_on, &l);
+	return list(s, kind, fn, arg, false);
+}
 
-	return l.is_theirs ? e : hf_err_in(e, "listing %s files", kinds[kind].text);
+struct hf_err *
+hf_store_names(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	return list(s, kind, fn, arg, true);
 }
 
 struct hf_err *

@@ -83,9 +83,14 @@ struct hf_err *hf_store_stat(
 /*
  * Calls fn(arg, name, size in bytes) once per file of that kind, in no order, on the calling
  * thread. What is listed can be read: files whose names are not ids, or that are not where their
- * id belongs, are passed over. A missing folder is an empty one. `fn` may call the store. An error from `fn` ends the listing and is returned as it is.
+ * id belongs, are passed over. A missing folder is an empty one. `fn` may call the store. An error
+ * from `fn` ends the listing and is returned as it is.
  */
 struct hf_err *hf_store_list(
+	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
+
+/* The same for who does not need the sizes: they are 0 where it costs something to know them. */
+struct hf_err *hf_store_names(
 	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg) HF_MUST;
 
 /*
@@ -237,6 +242,8 @@ struct hf_store_ops {
 	enum hf_held (*held)(struct hf_store *, const struct hf_name *);
 	bool (*forget)(struct hf_store *, const struct hf_name *);
 	struct hf_err *(*warm)(struct hf_store *, const struct hf_name *, bool *);
+	/* NULL: list() is as good. */
+	struct hf_err *(*names)(struct hf_store *, enum hf_kind, hf_store_list_fn *, void *);
 };
 
 /* First member of every backend's own struct; container_of() leads back. */

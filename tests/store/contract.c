@@ -339,6 +339,18 @@ list(struct hf_store *s, enum hf_kind kind)
 	return seen;
 }
 
+/* How many are told to who does not want to know their sizes. */
+static size_t
+count_names(struct hf_store *s, enum hf_kind kind)
+{
+	hf_autofree struct seen *seen = hf_new(struct seen);
+
+	REQUIRE_OK(hf_store_names(s, kind, see, seen));
+	for (size_t i = 0; i < seen->n; i++)
+		CHECK_EQ(seen->names[i].kind, kind);
+	return seen->n;
+}
+
 static size_t
 count(struct hf_store *s, enum hf_kind kind)
 {
@@ -500,6 +512,7 @@ CONTRACT(lists_many)
 	}
 	hf_autofree struct seen *seen = list(s, HF_PACK);
 	CHECK_EQ(seen->n, 300);
+	CHECK_EQ(count_names(s, HF_PACK), 300);
 	for (size_t i = 0; i < seen->n; i++) {
 		const uint8_t *b = seen->names[i].id.b;
 		unsigned n = b[28] << 16 | b[29] << 8 | b[31];
@@ -745,7 +758,9 @@ CONTRACT(foreign_files_are_ignored)
 	litter(s, "data/x", "?");
 
 	CHECK_EQ(count(s, HF_SNAPSHOT), 1);
+	CHECK_EQ(count_names(s, HF_SNAPSHOT), 1);
 	CHECK_EQ(count(s, HF_PACK), 1);
+	CHECK_EQ(count_names(s, HF_PACK), 1);
 	litter(s, "data/25/" ID("25"), "this one is right");
 	CHECK_EQ(count(s, HF_PACK), 2);
 }
