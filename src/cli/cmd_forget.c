@@ -9,6 +9,8 @@
 #include "engine/mark.h"
 #include "repo/remove.h"
 
+enum { MAX_ENDED = 10 }; /* groups that are named in a warning */
+
 struct forget_options {
 	char *count[HF_KEEP_KINDS];
 	char *within[HF_KEEP_KINDS];
@@ -368,6 +370,50 @@ warn_of_accident(const struct forget *f, const struct hf_groups *groups)
 		hf_say_err(f->cli->out, "Warning: no snapshot is removed: %s", why);
 }
 
+/* The time of the newest snapshot of a group. */
+static const struct hf_time *
+newest(const struct hf_group_of *g)
+{
+	const struct hf_time *found = &g->v[0]->time;
+
+	for (size_t i = 1; i < g->len; i++)
+		if (hf_time_cmp(&g->v[i]->time, found) > 0)
+			found = &g->v[i]->time;
+	return found;
+}
+
+/* Says, in the same way, which groups get no snapshots any more and are kept all the same. */
+static void
+warn_of_ended(const struct forget *f, const struct hf_groups *groups, unsigned by)
+{
+	const struct hf_time *last = NULL;
+	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
+	size_t n = 0;
+
+	for (size_t i = 0; i < groups->len; i++)
+		if (last == NULL || hf_time_cmp(newest(&groups->v[i]), last) > 0)
+			last = newest(&groups->v[i]);
+	if (last == NULL || f->cli->is_restic || f->cli->global.is_json ||
+		f->cli->global.is_quiet)
+		return;
+	for (size_t i = 0; i < groups->len; i++) {
+		const struct hf_group_of *g = &groups->v[i];
+
+		if (!hf_keep_has_ended(newest(g), last) || n++ >= MAX_ENDED)
+			continue;
+		hf_buf_add_str(&text, "\n  ");
+		hf_group_text(&text, g, by);
+		hf_buf_addf(&text, ", last on %.10s", hf_format_time(newest(g)).s);
+	}
+	if (n > 0)
+		hf_say_err(f->cli->out,
+			"Warning: %zu %s had no snapshot in the last %d days: what is kept of "
+			"%s now is kept for ever%.*s%s",
+			n, n == 1 ? "group has" : "groups have", HF_ENDED_DAYS,
+			n == 1 ? "it" : "them", (int)text.len, (const char *)text.p,
+			n > MAX_ENDED ? "\n  …" : "");
+}
+
 static struct hf_err *
 apply_policy(struct forget *f, const struct hf_snapshots *list)
 {
@@ -388,6 +434,7 @@ apply_policy(struct forget *f, const struct hf_snapshots *list)
 		HF_TRY(do_group(f, &groups.v[i], by, &json));
 	hf_jout_array_end(&json);
 	warn_of_accident(f, &groups);
+	warn_of_ended(f, &groups, by);
 	return NULL;
 }
 

@@ -152,23 +152,31 @@ add_joined(struct hf_buf *out, const struct hf_strings *l, const char *separator
 }
 
 void
-hf_group_header(struct hf_out *out, const struct hf_group_of *g, unsigned by)
+hf_group_text(struct hf_buf *out, const struct hf_group_of *g, unsigned by)
 {
 	const struct hf_snapshot *s = g->v[0];
-	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_CELL);
+	size_t before = out->len;
 
 	if ((by & HF_BY_HOST) != 0 && *host_of(s) != '\0')
-		hf_buf_addf(&text, "host [%s]", host_of(s));
+		hf_buf_addf(out, "host [%s]", host_of(s));
 	if ((by & HF_BY_TAGS) != 0 && s->tags.len > 0) {
-		hf_buf_add_str(&text, text.len > 0 ? ", tags [" : "tags [");
-		add_joined(&text, &s->tags, ", ");
-		hf_buf_add_char(&text, ']');
+		hf_buf_add_str(out, out->len > before ? ", tags [" : "tags [");
+		add_joined(out, &s->tags, ", ");
+		hf_buf_add_char(out, ']');
 	}
 	if ((by & HF_BY_PATHS) != 0 && s->paths.len > 0) {
-		hf_buf_add_str(&text, text.len > 0 ? ", paths [" : "paths [");
-		add_joined(&text, &s->paths, ", ");
-		hf_buf_add_char(&text, ']');
+		hf_buf_add_str(out, out->len > before ? ", paths [" : "paths [");
+		add_joined(out, &s->paths, ", ");
+		hf_buf_add_char(out, ']');
 	}
+}
+
+void
+hf_group_header(struct hf_out *out, const struct hf_group_of *g, unsigned by)
+{
+	hf_auto(hf_buf) text = HF_BUF_MAX(MAX_CELL);
+
+	hf_group_text(&text, g, by);
 	if (text.len > 0)
 		hf_say(out, HF_SAY_DATA, "snapshots for (%.*s):", (int)text.len,
 			(const char *)text.p);

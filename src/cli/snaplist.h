@@ -35,6 +35,9 @@ void hf_groups_make(const struct hf_snapshots *list, unsigned by, struct hf_grou
 /* Writes {"hostname":…,"paths":…,"tags":…}. */
 void hf_group_key_json(struct hf_jout *o, const struct hf_group_of *g, unsigned by);
 
+/* Appends "host [x], paths [y]"; nothing without grouping. */
+void hf_group_text(struct hf_buf *out, const struct hf_group_of *g, unsigned by);
+
 /* Prints "snapshots for (host [x], paths [y]):"; nothing without grouping. */
 void hf_group_header(struct hf_out *out, const struct hf_group_of *g, unsigned by);
 

@@ -312,3 +312,9 @@ hf_keep_accident(const struct hf_keep_policy *p, const size_t *group_sizes, size
 		       "--group-by '' puts them together";
 	return "";
 }
+
+bool
+hf_keep_has_ended(const struct hf_time *newest, const struct hf_time *newest_of_all)
+{
+	return newest_of_all->sec - newest->sec > HF_ENDED_DAYS * INT64_C(86400);
+}

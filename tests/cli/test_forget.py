@@ -179,6 +179,25 @@ def warns_of_accidents(tmp):
 
 
 @tap.test
+def warns_of_groups_that_ended(tmp):
+    """A host that is no more: its last snapshots stay for ever, whatever the policy says of days."""
+    holdfast = repos.holdfast()
+    repo = handmade.Repo(repos.quick(tmp / "repo"), repos.PASSWORD)
+    for i in range(3):
+        snapshot(repo, f"2023-01-0{i + 1}T00:00:00Z", hostname="old", paths=["/data"])
+        snapshot(repo, f"2023-12-0{i + 1}T00:00:00Z", hostname="quiet", paths=["/data"])
+        snapshot(repo, f"2024-02-0{i + 1}T00:00:00Z", hostname="new", paths=["/data"])
+    keep = ["forget", "--keep-daily", "7", "-n", "--no-lock"]
+    r = holdfast(repo.path, *keep)
+    tap.contains(r.stderr, "1 group has had no snapshot in the last 90 days")
+    tap.contains(r.stderr, "host [old], paths [/data], last on 2023-01-03")
+    tap.ok("quiet" not in r.stderr and "[new]" not in r.stderr, r.stderr)
+    tap.eq(holdfast(repo.path, *keep, "--json").stderr, "")
+    tap.eq(holdfast(repo.path, *keep, "-q").stderr, "")
+    tap.ok("90 days" not in holdfast(repo.path, *keep, "--host", "old").stderr, "nothing newer to compare with")
+
+
+@tap.test
 def keeps_going_and_says_so(tmp):
     """A snapshot that cannot be removed costs the exit code 3, and none of the others."""
     holdfast = repos.holdfast()

@@ -132,6 +132,18 @@ TEST(spans)
 		CHECK_ERR(hf_span_parse(bad[i], &s), HF_EINVAL);
 }
 
+TEST(groups_end)
+{
+	const struct hf_time all = {.sec = 1000000000};
+	struct hf_time t = {.sec = all.sec - HF_ENDED_DAYS * 86400};
+
+	CHECK(!hf_keep_has_ended(&all, &all));
+	CHECK(!hf_keep_has_ended(&t, &all));
+	t.sec--;
+	CHECK(hf_keep_has_ended(&t, &all));
+	CHECK(!hf_keep_has_ended(&all, &t));
+}
+
 TEST(accidents)
 {
 	struct hf_keep_policy p = {.count = {[HF_KEEP_LAST] = 3}};
