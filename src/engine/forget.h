@@ -77,8 +77,8 @@ const char *hf_keep_accident(
 	const struct hf_keep_policy *p, const size_t *group_sizes, size_t n_groups);
 
 /*
- * Whether a group seems to have ended: a host that is no more, a path that was renamed. All rules count from
- * the group's own newest snapshot, so that what they keep of it now they keep for ever.
+ * Whether a group seems to have ended: a host that is no more, a path that was renamed. All rules
+ * count from the group's own newest snapshot, so that what they keep of it now they keep for ever.
  */
 enum { HF_ENDED_DAYS = 90 };
 bool hf_keep_has_ended(const struct hf_time *newest, const struct hf_time *newest_of_all);

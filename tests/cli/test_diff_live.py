@@ -21,10 +21,10 @@ SELECT = [[], ["-e", "b*", "--iexclude", "/**/A/TWO"], ["--exclude-larger-than",
 
 
 class Live(Pair):
-    """A repository with a snapshot of tmp/data, which has changed since."""
+    """A repository with a snapshot of a folder `data`, which has changed since."""
 
-    def __init__(self, tmp, *what, version=2):
-        super().__init__(repos.memory(tmp))
+    def __init__(self, *what, version=2):
+        super().__init__(repos.apart())
         self.data = self.tmp / "data"
         fill(self.data)
         repos.quick(self.tmp / "repo", version)
@@ -82,7 +82,7 @@ def same(p, what, options=(), folder=None, paths=None, forms=FORMS[:2]):
 
 @tap.test
 def what_a_backup_would_differ_in(tmp):
-    p = Live(tmp)
+    p = Live()
     tap.eq(p.live("-q", "--metadata", p.first).stdout, p.theirs("-q", p.first, p.first))
     change(p.data)
     for n, options in enumerate(SELECT):
@@ -95,7 +95,7 @@ def what_a_backup_would_differ_in(tmp):
 
 @tap.test
 def of_relative_paths(tmp):
-    p = Live(tmp, "data/a", "data/b")
+    p = Live("data/a", "data/b")
     change(p.data)
     same(p, ["data/a", "data/b"])
     same(p, ["data"])
@@ -104,7 +104,7 @@ def of_relative_paths(tmp):
 
 @tap.test
 def a_folder(tmp):
-    p = Live(tmp)
+    p = Live()
     change(p.data)
     same(p, [p.data], folder=f"{p.data}/a", paths=[])
     same(p, [p.data], folder=f"{p.data}/", paths=["data/../data/"])
@@ -118,7 +118,7 @@ def a_folder(tmp):
 
 @tap.test
 def what_is_not_there_any_more(tmp):
-    p = Live(tmp)
+    p = Live()
     second = p.backup(p.data / "a", p.data / "b")
     shutil.rmtree(p.data / "a")
     tap.contains(p.live(second).stdout, f"\n-    {p.data}/a/\n")
@@ -130,7 +130,7 @@ def what_is_not_there_any_more(tmp):
 
 @tap.test
 def a_repository_of_version_1(tmp):
-    p = Live(tmp, version=1)
+    p = Live(version=1)
     change(p.data)
     same(p, [p.data], paths=[])
 
@@ -138,7 +138,7 @@ def a_repository_of_version_1(tmp):
 @tap.test
 def a_large_folder(tmp):
     """Many trees and long files, read by several threads; nothing of it is known before."""
-    p = Live(tmp)
+    p = Live()
     for i in range(300):
         (p.data / f"many{i}").mkdir()
         for j in range(5):
@@ -170,7 +170,7 @@ def content_is_read_only_when_it_must_be(tmp):
 def what_cannot_be_read(tmp):
     if os.getuid() != 0:
         tap.skip("who is not root cannot be somebody else")
-    p = Live(tmp)
+    p = Live()
     os.chmod(p.data / "big", 0o600)
     os.chmod(p.data / "a", 0o700)
     for f in [p.tmp, *(p.tmp / "repo").rglob("*"), p.tmp / "repo"]:
@@ -186,7 +186,7 @@ def what_cannot_be_read(tmp):
 
 @tap.test
 def wrong_words(tmp):
-    p = Live(tmp)
+    p = Live()
     tap.contains(p.live(code=1).stderr, "specify a snapshot ID")
     tap.contains(p.live("ffffffff", code=1).stderr, "no matching ID found")
     tap.contains(p.live("-e", "[", p.first, code=1).stderr, "--exclude")
@@ -198,7 +198,7 @@ def wrong_words(tmp):
 
 @tap.test
 def restic_has_nothing_like_it(tmp):
-    p = Live(tmp)
+    p = Live()
     (p.tmp / "restic").symlink_to(tap.holdfast())
     for o in ("--live", "--force", "-x"):
         theirs, ours = (p.one(x, "diff", o, p.first, p.first) for x in (p.restic, p.tmp / "restic"))

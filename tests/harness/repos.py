@@ -114,6 +114,16 @@ def memory(tmp):
     return top
 
 
+def apart():
+    """A new folder where other tests come and go in none of the folders above; it goes when the process ends.
+
+    For snapshots of absolute paths that are compared: the times of /tmp and of /dev/shm change all the time.
+    """
+    top = pathlib.Path(tempfile.mkdtemp(dir="/var/tmp", prefix="hf-test-"))
+    atexit.register(subprocess.run, ["rm", "-rf", top])
+    return top
+
+
 # ---- a repository of known keys ----
 
 AES_KEY, MAC_K, MAC_R = bytes(range(32)), bytes(range(32, 48)), bytes(range(48, 64))
