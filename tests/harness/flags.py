@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the help of restic, and ours, say of commands and their flags."""
 
+import json
+import pathlib
 import re
 
 import tap
@@ -47,6 +49,36 @@ def restic(program):
     for _, flags in out.values():
         flags.pop("help", None)
     return out
+
+
+# What Borg's own parser knows, without what is common to all commands, as JSON.
+_BORG = """
+import argparse, json, os, sys
+sys.path.insert(0, sys.argv[1])
+from borg.archiver import Archiver
+out = {}
+def walk(words, parser):
+    for a in parser._actions:
+        if isinstance(a, argparse._SubParsersAction):
+            for name, inner in a.choices.items():
+                walk([*words, name], inner)
+            return
+    own = [a for g in parser._action_groups if g.title != "Common options" for a in g._group_actions]
+    names = [next((o[2:] for o in a.option_strings if o.startswith("--")), "") for a in own]
+    out[" ".join(words)] = [n for n in names if n and n != "help"]
+walk([], Archiver().build_parser())
+print(json.dumps(out))
+"""
+
+
+def borg(program):
+    """All commands of Borg ("key export") and the names of their flags. It comes with its own Python."""
+    top = pathlib.Path(program).parents[2]
+    loader = next(top.glob("usr/lib/*/ld-linux-*.so.*"))
+    python = next(p for p in (top / "usr/bin").iterdir() if re.fullmatch(r"python3\.\d+", p.name))
+    text = tap.run(loader, "--argv0", python, "--library-path", loader.parent, python, "-I", "-B", "-c", _BORG,
+                   top / "usr/lib/python3/dist-packages").stdout
+    return json.loads(text)
 
 
 def own_part(text):

@@ -7,10 +7,15 @@ docs/compatibility.md says so flag by flag; it is what tools/compat prints.  Aft
 import difflib
 import importlib.machinery
 import importlib.util
+import re
 import shlex
+import sys
 
 import flags
 import tap
+
+sys.path.insert(0, str(tap.TOP / "tools"))
+import compat_borg  # noqa: E402
 
 loader = importlib.machinery.SourceFileLoader("compat", str(tap.TOP / "tools/compat"))
 spec = importlib.util.spec_from_loader("compat", loader)
@@ -81,6 +86,27 @@ def what_is_said_about_differences_is_about_something(tmp):
         tap.ok(not name or name in theirs[command][1], f"{command} --{name}")
     for command, name in compat.LACKS:
         tap.ok(flags.differences(theirs[command][1][name], ours[command][1].get(name)), f"{command} --{name} is there")
+
+
+@tap.test
+def everything_of_borg_has_an_answer(tmp):
+    """And what the answer names is there."""
+    theirs, ours = flags.borg(tap.peer("borg-1.4")), flags.ours(tap.holdfast())
+    tap.eq(sorted(compat_borg.COMMANDS), sorted(theirs))
+    everywhere = ours[""][1]
+    for command, known in theirs.items():
+        own, text = compat_borg.COMMANDS[command]
+        for flag in known:
+            tap.ok(compat_borg.of(command, flag), f"nothing is said of {command} --{flag}")
+        if not own:
+            continue
+        tap.ok(any(c == own or c.startswith(own + " ") for c in ours), f"there is no command {own}")
+        for words in [text, *(compat_borg.of(command, f) for f in known)]:
+            for name in re.findall(r"`--([a-z-]+)`", words):
+                if not words.startswith("no") and own in ours:
+                    tap.ok(name in ours[own][1] or name in everywhere, f"{command}: {own} has no --{name}")
+    for command, flag in compat_borg.FLAGS:
+        tap.ok(flag in theirs[command], f"{command} has no --{flag}")
 
 
 @tap.test
