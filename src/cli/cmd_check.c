@@ -190,7 +190,7 @@ say_hurt(const struct check *c)
 
 /*
  * What can be done about the damage, in the order in which to do it. restic sends its users to
- * `repair packs` with packs that are not there, which that refuses; there we only follow it under its name.
+ * `repair packs` with packs that are not there, which that refuses: so do we, under its name.
  */
 static void
 say_advice(const struct check *c)
@@ -225,6 +225,15 @@ say_advice(const struct check *c)
 }
 
 static void
+ids_json(struct hf_jout *o, const struct hf_check_ids *l)
+{
+	hf_jout_array(o);
+	for (size_t i = 0; i < l->len; i++)
+		hf_jout_id(o, &l->v[i]);
+	hf_jout_array_end(o);
+}
+
+static void
 print_summary(struct check *c, bool has_failed)
 {
 	const struct hf_check_result *r = &c->result;
@@ -240,21 +249,14 @@ print_summary(struct check *c, bool has_failed)
 	if (r->broken_packs.len == 0)
 		hf_jout_null(&o);
 	else
-		hf_jout_array(&o);
-	for (size_t i = 0; i < r->broken_packs.len; i++)
-		hf_jout_id(&o, &r->broken_packs.v[i]);
-	if (r->broken_packs.len > 0)
-		hf_jout_array_end(&o);
+		ids_json(&o, &r->broken_packs);
 	hf_jout_key(&o, "suggest_repair_index");
 	hf_jout_bool(&o, r->duplicate_packs > 0 || r->index_damages > 0);
 	hf_jout_key(&o, "suggest_prune");
 	hf_jout_bool(&o, r->mixed_packs > 0 || r->orphaned_packs > 0);
 	if (!c->cli->is_restic && r->hurt_snapshots.len > 0) {
 		hf_jout_key(&o, "damaged_snapshots");
-		hf_jout_array(&o);
-		for (size_t i = 0; i < r->hurt_snapshots.len; i++)
-			hf_jout_id(&o, &r->hurt_snapshots.v[i]);
-		hf_jout_array_end(&o);
+		ids_json(&o, &r->hurt_snapshots);
 	}
 	hf_jout_object_end(&o);
 	hf_out_json(c->cli->out, &json);

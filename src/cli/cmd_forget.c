@@ -390,12 +390,13 @@ warn_of_ended(const struct forget *f, const struct hf_groups *groups, unsigned b
 	hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
 	size_t n = 0;
 
-	for (size_t i = 0; i < groups->len; i++)
-		if (last == NULL || hf_time_cmp(newest(&groups->v[i]), last) > 0)
-			last = newest(&groups->v[i]);
-	if (last == NULL || f->cli->is_restic || f->cli->global.is_json ||
-		f->cli->global.is_quiet)
+	if (f->cli->is_restic || f->cli->global.is_json || f->cli->global.is_quiet)
 		return;
+	for (size_t i = 0; i < groups->len; i++) {
+		const struct hf_time *t = newest(&groups->v[i]);
+
+		last = last == NULL || hf_time_cmp(t, last) > 0 ? t : last;
+	}
 	for (size_t i = 0; i < groups->len; i++) {
 		const struct hf_group_of *g = &groups->v[i];
 

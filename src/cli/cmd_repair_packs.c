@@ -36,12 +36,6 @@ repair_clear(struct repair *r)
 	free(r->ids);
 }
 
-static int
-by_id(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 static struct hf_err *
 parse_ids(struct repair *r, const struct hf_args *args)
 {
@@ -55,7 +49,7 @@ parse_ids(struct repair *r, const struct hf_args *args)
 				args->v[i]);
 	if (args->len == 0)
 		return hf_err(HF_EINVAL, "no ids specified");
-	qsort(r->ids, args->len, sizeof *r->ids, by_id);
+	hf_id_sort(r->ids, args->len);
 	for (size_t i = 0; i < args->len; i++)
 		if (i == 0 || !hf_id_eq(&r->ids[n - 1], &r->ids[i]))
 			r->ids[n++] = r->ids[i];

@@ -54,12 +54,6 @@ verdict_end(struct verdict *v, struct hf_err *e)
 
 /* ---- the index ---- */
 
-static int
-by_id(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 static void
 bad_index(void *arg, const struct hf_id *file, struct hf_err *e)
 {
@@ -77,7 +71,7 @@ load_without(struct hf_check_run *c, const struct hf_id *gone, size_t n_gone)
 	HF_TRY(hf_err_in(
 		hf_repo_list(c->repo, HF_INDEX, &files, NULL, &n), "listing index files"));
 	for (size_t i = 0; i < n; i++)
-		if (n_gone == 0 || !bsearch(&files[i], gone, n_gone, sizeof *gone, by_id))
+		if (hf_id_search(gone, n_gone, &files[i]) == n_gone)
 			files[kept++] = files[i];
 	return hf_index_load_files(c->repo, c->ix, files, kept, c->stop, bad_index, c);
 }

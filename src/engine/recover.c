@@ -164,12 +164,6 @@ hf_recover_read(struct hf_recover *r, atomic_uint_fast64_t *done)
 	return hf_group_wait(g);
 }
 
-static int
-by_id(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 void
 hf_recover_roots(struct hf_recover *r, struct hf_id **out, size_t *n)
 {
@@ -185,8 +179,7 @@ hf_recover_roots(struct hf_recover *r, struct hf_id **out, size_t *n)
 		if (hf_bits_has(&r->trees, i) && !hf_bits_has(&r->referred, i) &&
 			hf_index_entry(r->o.ix, i, &blob, &at))
 			ids[(*n)++] = blob.id;
-	if (*n > 1)
-		qsort(ids, *n, sizeof *ids, by_id);
+	hf_id_sort(ids, *n);
 	*out = ids;
 }
 

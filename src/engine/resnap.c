@@ -115,39 +115,50 @@ withdraw(struct hf_repo *repo, struct hf_lease *lease, struct hf_snapshot *s,
 	return e;
 }
 
+/* What a repair wants to know of the new snapshot before the old one goes. */
+struct proof {
+	size_t first_fresh;
+	struct hf_stop *stop;
+};
+
 static struct hf_err *
-delete_old(struct hf_repo *repo, const struct hf_name *old)
+prove(struct hf_repo *repo, struct hf_index *ix, const struct hf_snapshot *s,
+	const struct proof *proof)
 {
-	return hf_err_ignore(hf_store_del(hf_repo_store(repo), old), HF_ENOTFOUND);
+	if (proof == NULL)
+		return NULL;
+	return hf_err_in(hf_check_snapshot(repo, ix, s, proof->first_fresh, proof->stop),
+		"the new snapshot %.8s does not pass the check, so that the old one stays",
+		hf_id_hex(&s->id).s);
+}
+
+static struct hf_err *
+succeed(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
+	struct hf_snapshot *s, bool deletes_old, const struct proof *proof)
+{
+	const struct hf_name old = {HF_SNAPSHOT, s->id};
+	struct hf_err *e = hf_snapshot_save(repo, s);
+
+	if (e == NULL)
+		e = prove(repo, ix, s, proof);
+	if (e == NULL)
+		e = hf_validate(repo, lease, ix);
+	HF_TRY(withdraw(repo, lease, s, &old.id, e));
+	if (!deletes_old)
+		return NULL;
+	return hf_err_ignore(hf_store_del(hf_repo_store(repo), &old), HF_ENOTFOUND);
 }
 
 struct hf_err *
 hf_resnap(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, bool deletes_old)
 {
-	const struct hf_name old = {HF_SNAPSHOT, s->id};
-	struct hf_err *e = hf_snapshot_save(repo, s);
-
-	if (e == NULL)
-		e = hf_validate(repo, lease, ix);
-	HF_TRY(withdraw(repo, lease, s, &old.id, e));
-	return deletes_old ? delete_old(repo, &old) : NULL;
+	return succeed(repo, lease, ix, s, deletes_old, NULL);
 }
 
 struct hf_err *
 hf_resnap_proven(struct hf_repo *repo, struct hf_lease *lease, struct hf_index *ix,
 	struct hf_snapshot *s, size_t first_fresh, struct hf_stop *stop)
 {
-	const struct hf_name old = {HF_SNAPSHOT, s->id};
-	struct hf_err *e = hf_snapshot_save(repo, s);
-
-	if (e == NULL)
-		e = hf_err_in(hf_check_snapshot(repo, ix, s, first_fresh, stop),
-			"the new snapshot %.8s does not pass the check, so that the old one "
-			"stays",
-			hf_id_hex(&s->id).s);
-	if (e == NULL)
-		e = hf_validate(repo, lease, ix);
-	HF_TRY(withdraw(repo, lease, s, &old.id, e));
-	return delete_old(repo, &old);
+	return succeed(repo, lease, ix, s, true, &(struct proof){first_fresh, stop});
 }

@@ -77,12 +77,6 @@ hf_salvage_load(struct hf_repo *repo, const struct hf_id *pack, struct hf_buf *o
 	return hf_store_get(store, &name, 0, SIZE_MAX, out);
 }
 
-static int
-find_pack(const void *a, const void *b)
-{
-	return hf_id_cmp(a, b);
-}
-
 /* What the index says of the packs. */
 static void
 collect(struct salvage *s)
@@ -96,14 +90,13 @@ collect(struct salvage *s)
 
 		if (!hf_index_entry(s->ix, i, &e.blob, &at))
 			continue;
-		const struct hf_id *id =
-			bsearch(&at.pack, s->ids, s->n, sizeof *s->ids, find_pack);
-		if (id == NULL)
+		size_t number = hf_id_search(s->ids, s->n, &at.pack);
+		if (number == s->n)
 			continue;
 		e.offset = at.offset;
 		e.length = at.length;
 		e.raw_length = at.raw_length;
-		hf_pack_entries_add(&s->listed[id - s->ids], &e);
+		hf_pack_entries_add(&s->listed[number], &e);
 	}
 }
 
@@ -249,7 +242,7 @@ drops(void *arg, const struct hf_id *pack)
 {
 	struct salvage *s = arg;
 
-	return bsearch(pack, s->ids, s->n, sizeof *s->ids, find_pack) != NULL;
+	return hf_id_search(s->ids, s->n, pack) < s->n;
 }
 
 /* The packs that were written. */

@@ -407,14 +407,6 @@ pass_on(void *arg, const struct hf_name *name, uint64_t size)
 }
 
 static struct hf_err *
-list_inner(struct cached *c, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
-{
-	return no_sizes && c->inner->ops->names != NULL
-		       ? c->inner->ops->names(c->inner, kind, fn, arg)
-		       : c->inner->ops->list(c->inner, kind, fn, arg);
-}
-
-static struct hf_err *
 list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
 {
 	struct cached *c = cached_of(s);
@@ -423,8 +415,8 @@ list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, boo
 
 	/* The cache first: what comes to be in it later is not touched. */
 	if ((kind != HF_INDEX && kind != HF_SNAPSHOT) || !names_take(c, kind, &cached))
-		return list_inner(c, kind, fn, arg, no_sizes);
-	struct hf_err *e = list_inner(c, kind, pass_on, &l, no_sizes);
+		return hf_store_list_op(c->inner, kind, fn, arg, no_sizes);
+	struct hf_err *e = hf_store_list_op(c->inner, kind, pass_on, &l, no_sizes);
 	if (e == NULL)
 		names_drop_rest(c, kind, &cached,
 			hf_store_promises(c->inner, HF_LISTS_AT_ONCE) ? 0 : UNSURE_LISTING_S);

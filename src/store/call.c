@@ -56,9 +56,7 @@ run_list(struct hf_call *c, struct hf_store *inner)
 	c->n_files = 0;
 	if (c->kept != NULL)
 		hf_buf_reset(c->kept);
-	if (c->no_sizes && inner->ops->names != NULL)
-		return inner->ops->names(inner, c->name.kind, see, c);
-	return inner->ops->list(inner, c->name.kind, see, c);
+	return hf_store_list_op(inner, c->name.kind, see, c, c->no_sizes);
 }
 
 struct hf_err *

@@ -209,9 +209,7 @@ static struct hf_err *
 list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
 {
 	struct listing l = {fn, arg, false};
-	struct hf_err *e = no_sizes && s->ops->names != NULL
-				   ? s->ops->names(s, kind, pass_on, &l)
-				   : s->ops->list(s, kind, pass_on, &l);
+	struct hf_err *e = hf_store_list_op(s, kind, pass_on, &l, no_sizes);
 
 	return l.is_theirs ? e : hf_err_in(e, "listing %s files", kinds[kind].text);
 }

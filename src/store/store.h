@@ -262,6 +262,15 @@ struct hf_store {
 	struct early *early; /* store/early.h; NULL: that is another one's, or nobody's */
 };
 
+/* For wrappers: which of the two listings of `s` is meant. */
+static inline struct hf_err *
+hf_store_list_op(
+	struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool no_sizes)
+{
+	return no_sizes && s->ops->names != NULL ? s->ops->names(s, kind, fn, arg)
+						 : s->ops->list(s, kind, fn, arg);
+}
+
 /* For backends that have no folder with the config in it: lists it by looking for it. */
 struct hf_err *hf_store_list_config(
 	struct hf_store *s, hf_store_list_fn *fn, void *arg) HF_MUST;

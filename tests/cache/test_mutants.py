@@ -21,8 +21,8 @@ HERE = pathlib.Path(__file__).parent
 MUTANTS = {
     "the repository is listed first, the cache afterwards": (
         "store/cache.c",
-        "	struct hf_err *e = list_inner(c, kind, pass_on, &l, no_sizes);\n",
-        "	struct hf_err *e = list_inner(c, kind, pass_on, &l, no_sizes);\n"
+        "	struct hf_err *e = hf_store_list_op(c->inner, kind, pass_on, &l, no_sizes);\n",
+        "	struct hf_err *e = hf_store_list_op(c->inner, kind, pass_on, &l, no_sizes);\n"
         "	names_clear(&cached);\n	(void)names_take(c, kind, &cached);\n",
         "listing_clears_what_is_gone_and_nothing_newer"),
     "a listing that failed clears": (
