@@ -69,7 +69,25 @@ def interop(url, tmp, env):
         same(tmp / path, found)
 
 
-class Metadata:
+class Served:
+    """An HTTP server of this process, at `self.url`, for as long as the `with`."""
+
+    def serve(self, handler):
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http.daemon_threads = True
+        self.http.top = self
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+class Metadata(Served):
     """The service of a virtual machine or a container that hands out the keys of an S3 server.
 
     `asked` has the requests; each time keys are asked for, the server gets a new session token, and
@@ -99,17 +117,7 @@ class Metadata:
 
             do_GET = do_PUT = handle_one
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        self.serve(Handler)
 
     def answer(self, method, path, headers):
         roles = "/latest/meta-data/iam/security-credentials/"
@@ -138,7 +146,7 @@ class Metadata:
                            "Expiration": f"{end:%Y-%m-%dT%H:%M:%SZ}"})
 
 
-class Sts:
+class Sts(Served):
     """The Security Token Service, which gives everybody who may have them keys of a role for an S3 server.
 
     Who signs must have the keys that `server` had at first; who brings a token, `web_token`. Both must
@@ -173,18 +181,7 @@ class Sts:
 
             do_GET = do_PUT = do_DELETE = do_HEAD = None
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.http.top = self
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        self.serve(Handler)
 
     def now(self):
         return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock)
