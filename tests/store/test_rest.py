@@ -375,7 +375,8 @@ def a_backup_goes_on_whatever_breaks(tmp):
     tree = small_tree(tmp, files=60, size=400_000)
     with server, restd.Between(server.port) as net:
         net.rules = FAULTS
-        holdfast(net.url("repo"), "backup", tree, *QUICK)
+        # Small packs, so that there are enough of them for each of the faults.
+        holdfast(net.url("repo"), "backup", "--pack-size", "4", tree, *QUICK)
         for rule in FAULTS:
             tap.ok(rule.hits > 0, f"{rule.what} of {rule.method} {rule.part} did not happen")
         repos.restic("restic-new")(repo, "check", "--read-data")
