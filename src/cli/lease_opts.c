@@ -7,6 +7,7 @@
 
 #include "base/host.h"
 #include "base/path.h"
+#include "base/time.h"
 #include "cli/format.h"
 #include "cli/lease_log.h"
 #include "cli/place.h"
@@ -20,6 +21,17 @@ parse_scale(const char *s, struct hf_lock_options *out)
 	if (end == s || *end != '\0' || !isfinite(n) || n <= 0 || n > 1000)
 		return false;
 	out->scale = n;
+	return true;
+}
+
+static bool
+parse_settle(const char *s, struct hf_lock_options *out)
+{
+	double n;
+
+	if (!hf_duration_parse(s, &n) || n <= 0 || n > 600)
+		return false;
+	out->settle = n;
 	return true;
 }
 
@@ -50,6 +62,10 @@ static const struct {
 		parse_plain},
 	{"lock.scale", "multiply all times of locks by this, for tests (default: 1)",
 		parse_scale},
+	{"lock.settle",
+		"how long a list may lag where the store promises nothing better "
+		"(default: 10s)",
+		parse_settle},
 	{"lock.trust-hostname",
 		"a lock of restic is dead if its host has our name and there is no such "
 		"process "
@@ -84,7 +100,7 @@ hf_lock_options(const struct hf_cli *cli, struct hf_lock_options *out)
 {
 	const struct hf_strings *given = &cli->global.options;
 
-	*out = (struct hf_lock_options){.scale = 1};
+	*out = (struct hf_lock_options){.scale = 1, .settle = hf_lease_pace.settle};
 	for (size_t i = 0; i < given->len; i++) {
 		hf_autofree char *key = hf_str_dup(hf_str(given->v[i]));
 		const char *value = hf_option_split(key);
@@ -104,6 +120,7 @@ hf_lease_setup(struct hf_cli *cli, struct hf_repo *repo, struct hf_lease_setup *
 	*out = (struct hf_lease_setup){0};
 	HF_TRY(hf_lock_options(cli, &o));
 	out->pace = hf_lease_pace_scaled(o.scale);
+	out->pace.settle = o.settle * o.scale;
 	out->watch = hf_watch_new(dir, &hf_repo_config(repo)->id, &hf_clocks_kernel);
 	out->hostname = hf_host_name();
 	out->options = (struct hf_lease_options){

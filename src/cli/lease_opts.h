@@ -17,7 +17,8 @@
 
 /* The extended options of the group `lock`. */
 struct hf_lock_options {
-	double scale; /* 1 */
+	double scale;  /* 1 */
+	double settle; /* seconds, before they are scaled */
 	bool trusts_hosts, plain_host;
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The REST store and rclone against the real servers: the contract, restic beside us, and faults."""
 
+import datetime
 import os
 import pathlib
 import re
@@ -152,7 +153,22 @@ def restic_and_holdfast_over_tls(tmp):
 @tap.test
 def restic_and_holdfast_over_rclone(tmp):
     place = repos.memory(tmp) / "served"
-    both_ways(tmp, f"rclone:{place}", options=("-o", f"rclone.program={tap.peer('rclone')}"))
+    both_ways(tmp, f"rclone:{place}", options=("-o", f"rclone.program={tap.peer('rclone')}", "-o", "lock.settle=1s"))
+
+
+@tap.test
+def who_knows_how_long_lists_lag_says_so(tmp):
+    repo = repos.quick(repos.memory(tmp) / "served")
+    holdfast = repos.holdfast()
+    words = (f"rclone:{repo}", "-o", f"rclone.program={tap.peer('rclone')}")
+    for bad in ("0", "-1s", "soon", "601s"):
+        tap.contains(holdfast(*words, "-o", f"lock.settle={bad}", "snapshots", check=1).stderr, f"lock.settle={bad}")
+    holdfast(*words, "-o", "lock.settle=700ms", "-o", f"trace.file={tmp}/trace", "backup", small_tree(tmp))
+    calls = [line.split() for line in (tmp / "trace").read_text().splitlines()]
+    put = next(i for i, c in enumerate(calls) if c[1] == "put" and c[2].startswith("locks/"))
+    looked = next(c for c in calls[put:] if c[1:3] == ["list", "locks"])
+    written, seen = (datetime.datetime.fromisoformat(c[0][:23]) for c in (calls[put], looked))
+    tap.ok(0.69 < (seen - written).total_seconds() < 9, f"{written} {seen}")
 
 
 @tap.test
