@@ -31,6 +31,8 @@
 
 enum {
 	WINDOW_FILES_FIRST = 1 << 10, /* so that the workers need not wait long at first */
+	WINDOW_FILES_FAR =
+		4 << 10, /* the same, where the end of a window leaves the line idle */
 	WINDOW_FILES = 32 << 10,
 	WINDOW_WANTS = 64 << 10,
 	RANGE_MAX = 16 << 20,
@@ -40,7 +42,8 @@ enum {
 	 * The same of a store to which each request is a way. Each of the workers holds a range, so that
 	 * more (24 MiB were tried) is 80 MiB more of memory, and no faster where bytes take time, too.
 	 */
-	RANGE_FAR_MAX = 8 << 20,
+	RANGE_FAR_MAX =
+		10 << 20, /* two make a pack of 16 MiB, which has a blob more as a rule */
 	RANGE_FAR_MIN = 4 << 20,
 	RANGE_FAR_GAP = 1 << 20,
 	RANGE_WRITE = 64 << 20, /* a blob that many want is given to several workers */

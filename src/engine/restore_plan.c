@@ -291,7 +291,8 @@ restore_plan(struct hf_restore *r, const struct hf_id *tree)
 		.reader = hf_reader_new(r->repo, r->ix),
 		.path = HF_BUF_MAX(PATH_MAX),
 		.window = restore_window_new(),
-		.window_files = WINDOW_FILES_FIRST};
+		.window_files = hf_store_is_near(hf_repo_store(r->repo)) ? WINDOW_FILES_FIRST
+									 : WINDOW_FILES_FAR};
 
 	hf_buf_add_char(&p.path, '/');
 	set_path(&p, 1, (struct hf_str){0});

@@ -276,12 +276,12 @@ check_range(const struct hf_sftp_attrs *attrs, uint64_t off, size_t len, uint64_
 
 /* How much is asked for before it is known how much there is. */
 static size_t
-early_len(const struct hf_buf *out, uint64_t off, size_t len, size_t step)
+early_len(const struct hf_buf *out, uint64_t off, size_t len, size_t whole)
 {
 	size_t early = out->max - out->len;
 
-	if (len == SIZE_MAX && early > step)
-		early = step;
+	if (len == SIZE_MAX && early > whole)
+		early = whole;
 	if (early > AT_ONCE)
 		early = AT_ONCE;
 	if (early > len)
@@ -300,7 +300,8 @@ read_range(struct hf_sftp *s, const struct hf_sftp_handle *handle, uint64_t off,
 	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
 	uint64_t want;
 
-	first.end = early_len(out, off, len, hf_sftp_read_size(s));
+	first.end =
+		early_len(out, off, len, how->early > 0 ? how->early : hf_sftp_read_size(s));
 	HF_TRY(hf_buf_reserve(out, first.end));
 	first.to = out->p + out->len;
 	begin_handle(&b, HF_SFTP_FSTAT, handle);

@@ -15,6 +15,8 @@ struct hf_sftp_how {
 	bool is_urgent;  /* waits for no data of others */
 	double within_s; /* for the requests of the operation, each; 0: stuck_s */
 	double until; /* hf_clock(): when the last one must have been answered; 0: no such time */
+	/* So much of a file is asked for before its size is known, when all of it is read; 0: a piece. */
+	size_t early;
 };
 
 /* A file or folder that is open there. */

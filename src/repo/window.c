@@ -6,6 +6,7 @@
 enum {
 	N_WINDOWS = 8,
 	LEAST = 128 << 10,
+	FIRST = 512 << 10, /* all trees of most snapshots that fit into one pack */
 	MOST = 2 << 20,
 };
 
@@ -39,7 +40,7 @@ hf_windows_new(void)
 	pthread_cond_init(&w->changed, NULL);
 	for (size_t i = 0; i < N_WINDOWS; i++)
 		w->v[i].bytes = (struct hf_buf)HF_BUF_SPOOL(UINT32_MAX);
-	w->size = LEAST;
+	w->size = FIRST;
 	return w;
 }
 

@@ -9,7 +9,8 @@
 
 enum {
 	LOCK_S = 40,
-	DATA_SESSIONS = 3, /* beside the main one, at most */
+	INDEX_EARLY = 512 << 10, /* what a backup of some thousand blobs adds */
+	DATA_SESSIONS = 3,       /* beside the main one, at most */
 };
 
 char *
@@ -32,9 +33,13 @@ sftp_at(const struct sftp *s, const char *name, struct hf_err *e)
 struct hf_sftp_how
 sftp_how_for(enum hf_kind kind)
 {
+	if (kind == HF_INDEX)
+		return (struct hf_sftp_how){.is_urgent = true, .early = INDEX_EARLY};
 	if (kind != HF_LOCK)
 		return (struct hf_sftp_how){.is_urgent = kind != HF_PACK};
-	return (struct hf_sftp_how){true, SFTP_LOCK_REQUEST_S, hf_clock() + LOCK_S};
+	return (struct hf_sftp_how){.is_urgent = true,
+		.within_s = SFTP_LOCK_REQUEST_S,
+		.until = hf_clock() + LOCK_S};
 }
 
 struct hf_err *
