@@ -36,8 +36,22 @@ static const int levels[] = {
 	[HF_COMPRESS_MAX] = 9,
 };
 
+/*
+ * For what is longer than LARGE, libzstd doubles the tables of level 3, which then have less room in a
+ * processor's second cache. Halved again they make it compress such blobs by a seventh faster (276
+ * instead of 243 MB/s), to 0.7 to 1.1 % more: libraries are at 0.986 of restic's size instead of 0.976.
+ * Halved once more, they would be at 1.000.
+ */
+enum {
+	LARGE = 256 << 10,
+	LARGE_LEVEL = 3,
+	LARGE_HASH_LOG = 16,  /* 17 */
+	LARGE_CHAIN_LOG = 15, /* 16 */
+};
+
 struct hf_zstd {
 	ZSTD_CCtx *c;         /* made at the first use */
+	bool is_large;        /* what it is set for */
 	ZSTD_DCtx *d;         /* the same */
 	uint8_t *piece;       /* PIECE bytes, made at the first use */
 	struct hf_bytes rest; /* of what hf_zstd_more() reads */
@@ -111,10 +125,24 @@ decompressor(struct hf_zstd *z)
 	return NULL;
 }
 
+/* Chooses the tables for `len` bytes; 0 is the level's own choice. */
+static void
+set_tables(struct hf_zstd *z, size_t len)
+{
+	bool is_large = z->level == LARGE_LEVEL && len > LARGE;
+
+	if (is_large == z->is_large)
+		return;
+	z->is_large = is_large;
+	ZSTD_CCtx_setParameter(z->c, ZSTD_c_hashLog, is_large ? LARGE_HASH_LOG : 0);
+	ZSTD_CCtx_setParameter(z->c, ZSTD_c_chainLog, is_large ? LARGE_CHAIN_LOG : 0);
+}
+
 struct hf_err *
 hf_zstd_pack(struct hf_zstd *z, struct hf_bytes in, uint8_t *out, size_t *out_len)
 {
 	HF_TRY(compressor(z));
+	set_tables(z, in.len);
 	size_t n = ZSTD_compress2(z->c, out, hf_zstd_bound(in.len), in.p, in.len);
 
 	if (ZSTD_isError(n))
