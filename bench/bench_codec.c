@@ -11,6 +11,7 @@
 #include "codec/chunker.h"
 #include "codec/kdf.h"
 #include "codec/sha256.h"
+#include "codec/sha256_many.h"
 #include "codec/sweep.h"
 #include "codec/zstd.h"
 
@@ -36,6 +37,7 @@ struct bench {
 	size_t looked; /* bytes that the chunker fingerprinted */
 	struct hf_kdf kdf;
 	unsigned threads;
+	struct hf_many *many;
 };
 
 typedef void bench_fn(struct bench *b);
@@ -111,6 +113,30 @@ static void
 run_sha256_plain(struct bench *b)
 {
 	SHA256(b->in, b->n, b->out);
+}
+
+enum { STRINGS = 48 }; /* of n bytes each */
+
+static void
+run_many(struct bench *b)
+{
+	struct hf_id id;
+	void *tag;
+
+	for (size_t i = 0; i < STRINGS; i++) {
+		if (hf_many_is_full(b->many))
+			hf_many_end(b->many, &id, &tag);
+		hf_many_add(b->many, (struct hf_bytes){b->in + i * b->n, b->n}, NULL);
+	}
+	while (hf_many_end(b->many, &id, &tag))
+		;
+}
+
+static void
+run_many_plain(struct bench *b)
+{
+	for (size_t i = 0; i < STRINGS; i++)
+		SHA256(b->in + i * b->n, b->n, b->out);
 }
 
 static void
@@ -277,6 +303,35 @@ bench_seal(struct bench *b)
 }
 
 static void
+bench_many(struct bench *b)
+{
+	static const struct {
+		const char *name;
+		enum hf_many_way way;
+	} ways[] = {
+		{"sha256 many", HF_MANY_FASTEST},
+		{"sha256 sixteen", HF_MANY_SIXTEEN},
+		{"sha256 pairs", HF_MANY_PAIRS},
+	};
+	static const size_t sizes[] = {100, 16384, SLICE};
+
+	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+		for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+			double best[2];
+
+			b->n = sizes[s];
+			b->many = hf_many_new_of(ways[w].way);
+			if (b->many == NULL)
+				continue;
+			measure(b, run_many, run_many_plain, best);
+			printf("%-16s %8zu B %9.2f GB/s %8.2f x SHA256()\n", ways[w].name, b->n,
+				STRINGS * (double)b->n / best[0] / 1e9, best[1] / best[0]);
+			fflush(stdout);
+			hf_many_free(b->many);
+		}
+}
+
+static void
 bench_chunker(struct bench *b)
 {
 	size_t n;
@@ -327,6 +382,7 @@ main(int argc, char **argv)
 	b.n = SLICE;
 	report(&b, "memcpy", run_copy, "itself", run_copy);
 	bench_seal(&b);
+	bench_many(&b);
 	bench_chunker(&b);
 	bench_zstd(&b);
 	bench_scrypt(&b, 32768, 1, 1);

@@ -15,7 +15,7 @@
 #define SHA __attribute__((target("sha,sse4.1,ssse3")))
 
 /* The constants of FIPS 180-4, 4.2.2. */
-static const uint32_t k[64] __attribute__((aligned(16))) = {
+const uint32_t hf_sha256_k[64] __attribute__((aligned(64))) = {
 	0x428a2f98,
 	0x71374491,
 	0xb5c0fbcf,
@@ -100,8 +100,8 @@ struct lane {
 /* The four rounds of a group whose words are `w`. */
 #define ROUNDS(l, w, g)                                                                        \
 	do {                                                                                   \
-		__m128i m = _mm_add_epi32(                                                     \
-			(w), _mm_load_si128((const __m128i *)(const void *)&k[4 * (g)]));      \
+		__m128i m = _mm_add_epi32((w),                                                 \
+			_mm_load_si128((const __m128i *)(const void *)&hf_sha256_k[4 * (g)])); \
 		(l).cdgh = _mm_sha256rnds2_epu32((l).cdgh, (l).abef, m);                       \
 		m = _mm_shuffle_epi32(m, 0x0e);                                                \
 		(l).abef = _mm_sha256rnds2_epu32((l).abef, (l).cdgh, m);                       \

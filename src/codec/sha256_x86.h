@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The constants of the rounds; only on x86-64. */
+extern const uint32_t hf_sha256_k[64];
+
 bool hf_sha256_x86_works(void);
 void hf_sha256_x86(uint32_t state[static 8], const uint8_t *p, size_t blocks);
 void hf_sha256_x86_two(uint32_t state_a[static 8], const uint8_t *a, uint32_t state_b[static 8],

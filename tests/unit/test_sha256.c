@@ -2,6 +2,7 @@
 /* Against the vectors of FIPS 180-4 and the well-known million of 'a'; and in pieces. */
 #include "codec/sha256.h"
 #include "codec/sha256_lanes.h"
+#include "codec/sha256_many.h"
 #include "harness/test.h"
 
 #include <pthread.h>
@@ -101,6 +102,173 @@ TEST(sha256_lanes)
 
 		REQUIRE_MEM(got_a.b, want_a.b, HF_ID_LEN);
 		REQUIRE_MEM(got_b.b, want_b.b, HF_ID_LEN);
+	}
+}
+
+/* ---- many at once; the oracle is libcrypto ---- */
+
+static const enum hf_many_way ways[] = {
+	HF_MANY_FASTEST, HF_MANY_SIXTEEN, HF_MANY_PAIRS, HF_MANY_SINGLE};
+
+enum { N_WAYS = sizeof ways / sizeof ways[0], TEXT = 4 << 20 };
+
+static uint8_t *
+random_text(void)
+{
+	uint8_t *text = malloc(TEXT);
+	uint64_t x = 88172645463325252;
+
+	REQUIRE(text != NULL);
+	for (size_t i = 0; i < TEXT; i += sizeof x) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(text + i, &x, sizeof x);
+	}
+	return text;
+}
+
+/* A string that is in flight, or was. */
+struct flight {
+	struct hf_bytes bytes;
+	bool has_landed;
+};
+
+static bool
+land(struct hf_many *m)
+{
+	struct hf_id got, want;
+	void *tag;
+
+	if (!hf_many_end(m, &got, &tag))
+		return false;
+	struct flight *f = tag;
+
+	CHECK(!f->has_landed);
+	f->has_landed = true;
+	want = hf_sha256(f->bytes);
+	REQUIRE_MEM(got.b, want.b, HF_ID_LEN);
+	return true;
+}
+
+/* All of them, and never more than are to be in flight. */
+static void
+fly(struct hf_many *m, struct flight *v, size_t n)
+{
+	size_t n_landed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (hf_many_is_full(m))
+			n_landed += land(m);
+		CHECK(i - n_landed < hf_many_width(m));
+		hf_many_add(m, v[i].bytes, &v[i]);
+	}
+	while (land(m))
+		n_landed++;
+	CHECK_EQ(n_landed, n);
+	for (size_t i = 0; i < n; i++)
+		CHECK(v[i].has_landed);
+}
+
+/* Every length of the last block and the one before, alone and beside all the others. */
+TEST(many_of_all_lengths)
+{
+	enum { N = 301 };
+	hf_autofree uint8_t *text = random_text();
+
+	for (size_t w = 0; w < N_WAYS; w++) {
+		hf_autoptr(hf_many) m = hf_many_new_of(ways[w]);
+		struct flight v[N] = {0};
+
+		if (m == NULL)
+			continue;
+		CHECK(!hf_many_is_full(m));
+		for (size_t i = 0; i < N; i++) {
+			v[i] = (struct flight){.bytes = {text + i, i}};
+			fly(m, &v[i], 1);
+		}
+		for (size_t turn = 0; turn < 2; turn++) {
+			for (size_t i = 0; i < N; i++) {
+				size_t n = turn == 0 ? i : i * 7919 % N;
+
+				v[i] = (struct flight){.bytes = {text + 3 * i, n}};
+			}
+			fly(m, v, N);
+		}
+	}
+}
+
+/* Few and many at a time, of a few bytes and of MiBs. */
+TEST(many_of_random_lengths)
+{
+	enum { N = 60 };
+	hf_autofree uint8_t *text = random_text();
+	unsigned seed = 3;
+
+	for (size_t w = 0; w < N_WAYS; w++) {
+		hf_autoptr(hf_many) m = hf_many_new_of(ways[w]);
+		struct flight v[N] = {0};
+
+		if (m == NULL)
+			continue;
+		for (size_t n = 1; n <= N; n += n < 20 ? 1 : 13) {
+			for (size_t i = 0; i < n; i++) {
+				size_t most = (size_t)1 << (unsigned)rand_r(&seed) % 22;
+
+				v[i] = (struct flight){
+					.bytes = {text + i, 1 + (size_t)rand_r(&seed) % most}};
+			}
+			fly(m, v, n);
+		}
+	}
+}
+
+/* What was passed of the long one is overwritten at once. Others come and go beside it. */
+static void
+check_long(struct hf_many *m, const uint8_t *text, size_t len, unsigned *seed)
+{
+	enum { N = 40 };
+	hf_autofree uint8_t *copy = malloc(len + 1);
+	struct hf_id want = hf_sha256((struct hf_bytes){text, len});
+	struct flight v[N] = {0};
+	size_t at = 0;
+
+	REQUIRE(copy != NULL);
+	memcpy(copy, text, len);
+	hf_many_long(m, (struct hf_bytes){copy, len});
+	for (size_t i = 0; i < N; i++) {
+		v[i].bytes = (struct hf_bytes){text, (size_t)rand_r(seed) % 2000};
+		if (hf_many_is_full(m))
+			land(m);
+		hf_many_add(m, v[i].bytes, &v[i]);
+		size_t to = at + (size_t)rand_r(seed) % (len / 20 + 1);
+
+		hf_many_long_to(m, to);
+		for (; at < to && at < len; at++)
+			copy[at] ^= 0xff;
+	}
+	hf_many_long_to(m, len / 2); /* again: nothing is left to be done */
+	struct hf_id got = hf_many_long_end(m);
+
+	CHECK_MEM(got.b, want.b, HF_ID_LEN);
+	while (land(m))
+		;
+	for (size_t i = 0; i < N; i++)
+		CHECK(v[i].has_landed);
+}
+
+TEST(many_beside_a_long_one)
+{
+	hf_autofree uint8_t *text = random_text();
+	unsigned seed = 4;
+
+	for (size_t w = 0; w < N_WAYS; w++) {
+		hf_autoptr(hf_many) m = hf_many_new_of(ways[w]);
+
+		for (size_t len = 0; m != NULL && len < 300; len++)
+			check_long(m, text, len, &seed);
+		for (size_t len = 1000; m != NULL && len < 100000; len = len * 3 / 2)
+			check_long(m, text, len, &seed);
 	}
 }
 
