@@ -18,7 +18,7 @@ enum {
 	BLOCK = 64,
 	LONG = HF_MANY_MAX, /* where the long one is */
 	PROBE_BLOCKS = 16,
-	PROBES = 4,
+	PROBES = 8,
 };
 
 struct stream {
@@ -321,6 +321,13 @@ step_sixteen(struct hf_many *m)
 		advance(&m->v[__builtin_ctz(set)], blocks);
 }
 
+/* Too few for a step for sixteen. */
+static bool
+is_few(const struct hf_many *m)
+{
+	return m->way != HF_MANY_SIXTEEN || (unsigned)__builtin_popcount(m->busy) < m->least;
+}
+
 /* ---- those in flight ---- */
 
 void
@@ -345,11 +352,10 @@ hf_many_end(struct hf_many *m, struct hf_id *id, void **tag)
 		*id = hf_sha256(m->v[i].all);
 	} else {
 		while (m->v[i].blocks > 0)
-			if (m->way == HF_MANY_SIXTEEN &&
-				(unsigned)__builtin_popcount(m->busy) >= m->least)
-				step_sixteen(m);
-			else
+			if (is_few(m))
 				step_few(m, i);
+			else
+				step_sixteen(m);
 		*id = hash_of(m, i);
 	}
 	*tag = m->v[i].tag;
@@ -366,11 +372,11 @@ hf_many_long(struct hf_many *m, struct hf_bytes bytes)
 	m->slow_done = 0;
 }
 
-/* Beside another one, as far as that goes, or alone. */
+/* Beside another one, as far as that goes, or alone when the others are better off with sixteen. */
 static void
 step_long(struct hf_many *m, size_t blocks)
 {
-	unsigned others = m->way == HF_MANY_PAIRS ? m->busy : 0;
+	unsigned others = is_few(m) ? m->busy : 0;
 
 	for (unsigned set = others; set != 0; set &= set - 1)
 		if (m->v[__builtin_ctz(set)].blocks == 0)

@@ -53,7 +53,7 @@ bool hf_many_end(struct hf_many *m, struct hf_id *id, void **tag);
  * A long string beside the others, one at a time, whose bytes need not stay as they are: it goes on
  * to certain places of it, and what lies before such a place may be overwritten. For a pack that is
  * hashed before each of the blobs in it is opened in place. One chain is one chain: it is no faster
- * than hf_sha256(), except that with pairs another one that is in flight goes on beside it.
+ * than hf_sha256(), but where others go in pairs, one of those that are in flight goes on beside it.
  *
  * hf_many_long() begins; hf_many_long_to() goes on to the byte `end` at least; hf_many_long_end()
  * goes on to the end.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Packs read whole. Most of the time goes into SHA-256, of the file and of every blob in it, so two
- * streams are hashed at a time: two blobs side by side, and when one has come to its end, the part
- * of the file that holds the next one beside the other. That part is hashed before its blob is
- * opened, because it is opened in place. A thread allocates nothing per blob.
+ * Packs read whole. Most of the time goes into SHA-256, of the file and of every blob in it, so the
+ * blobs are hashed side by side (repo/opened.h), and the file beside them. The part of the file that
+ * holds a blob is hashed before the blob is opened, because it is opened in place. A thread
+ * allocates nothing per blob.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,9 +27,7 @@ struct worker {
 	struct hf_check_run *c;
 	struct hf_reader *reader;
 	struct hf_buf file;
-	struct hf_lane *file_lane;
-	uint64_t hashed; /* bytes of the file that have gone into its hash */
-	struct hf_opened opened[2];
+	struct hf_opened_set *opened;
 	struct hf_buf texts; /* what is wrong with the pack at hand */
 	unsigned n_wrong;
 	bool is_last_try; /* what is wrong now is damage */
@@ -57,34 +55,21 @@ wrong_blob(struct worker *w, const struct hf_id *id, uint32_t number, const char
 		hf_check_mark_bad(w->c, number);
 }
 
-/* Hashes the file up to `end`, and as much of the blob beside it. */
-static void
-hash_file(struct worker *w, uint64_t end, struct hf_opened *beside)
+/* The end of a blob: is it what its name says? False: there was none. */
+static bool
+finish(struct worker *w)
 {
-	if (end > w->file.len)
-		end = w->file.len;
-	if (end <= w->hashed)
-		return;
-	hf_opened_beside(beside, w->file_lane,
-		(struct hf_bytes){w->file.p + w->hashed, (size_t)(end - w->hashed)});
-	w->hashed = end;
-}
-
-/* The end of a blob: is it what its name says? */
-static void
-finish(struct worker *w, struct hf_opened *o)
-{
-	if (!o->is_waiting)
-		return;
-	hf_autoptr(hf_err) e = hf_opened_end(o);
+	const struct hf_opened *o;
+	hf_autoptr(hf_err) e = hf_opened_end(w->opened, &o);
 
 	if (e != NULL)
 		wrong_blob(w, &o->id, (uint32_t)o->tag, hf_err_text(e));
+	return o != NULL;
 }
 
 /* Opens one blob, of which the file's hash has had all bytes. */
 static void
-open_blob(struct worker *w, struct hf_opened *o, uint32_t number, uint64_t *last_end)
+open_blob(struct worker *w, uint32_t number, uint64_t *last_end)
 {
 	hf_autoptr(hf_err) e = NULL;
 	struct hf_location at;
@@ -98,8 +83,8 @@ open_blob(struct worker *w, struct hf_opened *o, uint32_t number, uint64_t *last
 	else if (at.offset < *last_end)
 		e = hf_err(HF_ECORRUPT, "overlaps the blob before it");
 	else
-		e = hf_opened_begin(o, w->reader, &blob.id, number, w->file.p + at.offset,
-			at.length, at.raw_length);
+		e = hf_opened_begin(w->opened, w->reader, &blob.id, number,
+			w->file.p + at.offset, at.length, at.raw_length);
 	if (end > *last_end)
 		*last_end = end;
 	if (e != NULL)
@@ -123,21 +108,19 @@ check_blobs(struct worker *w, uint32_t pack, struct hf_id *file_id)
 {
 	const uint32_t *numbers = w->c->numbers + w->c->first[pack];
 	size_t n = w->c->first[pack + 1] - w->c->first[pack];
-	struct hf_opened *pair = w->opened;
+	struct hf_many *many = hf_opened_many(w->opened);
 	uint64_t last_end = 0;
 
-	w->hashed = 0;
+	hf_many_long(many, hf_buf_bytes(&w->file));
 	for (size_t i = 0; i < n; i++) {
-		struct hf_opened *next = hf_opened_next(pair);
-
-		finish(w, next);
-		hash_file(w, end_of(w->c, numbers[i]), next->other);
-		open_blob(w, next, numbers[i], &last_end);
+		while (hf_opened_is_full(w->opened))
+			finish(w);
+		hf_many_long_to(many, end_of(w->c, numbers[i]));
+		open_blob(w, numbers[i], &last_end);
 	}
-	hash_file(w, w->file.len, hf_opened_next(pair)->other);
-	finish(w, &pair[0]);
-	finish(w, &pair[1]);
-	*file_id = hf_lane_end(w->file_lane);
+	*file_id = hf_many_long_end(many);
+	while (finish(w))
+		;
 }
 
 static bool
@@ -274,18 +257,16 @@ data_thread(void *arg)
 	struct worker w = {
 		.c = s->c,
 		.reader = hf_reader_new(s->c->repo, s->c->ix),
-		.file_lane = hf_lane_new(),
+		.opened = hf_opened_new(),
 		.file = {.max = MAX_PACK_FILE, .spill = PACK_ON_HEAP},
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
 
-	hf_opened_init(w.opened);
 	struct hf_err *e = data_loop(&w, s);
 
 	hf_reader_free(w.reader);
-	hf_lane_free(w.file_lane);
 	hf_buf_clear(&w.file);
-	hf_opened_clear(w.opened);
+	hf_opened_free(w.opened);
 	hf_buf_clear(&w.texts);
 	hf_pack_entries_clear(&w.header);
 	return e;

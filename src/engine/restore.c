@@ -268,7 +268,7 @@ workers_clear(struct hf_restore *r)
 		hf_reader_free(r->workers[i].reader);
 		hf_buf_clear(&r->workers[i].raw);
 		hf_buf_clear(&r->workers[i].plain);
-		hf_opened_clear(r->workers[i].opened);
+		hf_opened_free(r->workers[i].opened);
 	}
 	free(r->workers);
 	r->workers = NULL;
@@ -301,9 +301,9 @@ run(struct hf_restore *r, const struct hf_id *tree)
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		r->workers[i] = (struct rworker){.r = r,
 			.reader = hf_reader_new(r->repo, r->ix),
+			.opened = hf_opened_new(),
 			.raw = HF_BUF_SPOOL(UINT32_MAX),
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
-		hf_opened_init(r->workers[i].opened);
 		/* A range that is read at once is meant to be in memory. */
 		r->workers[i].raw.spill = 3 * RANGE_MAX;
 	}

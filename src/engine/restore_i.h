@@ -151,9 +151,9 @@ struct rwindow {
 struct rworker {
 	struct hf_restore *r;
 	struct hf_reader *reader;
-	struct hf_buf raw;          /* a range */
-	struct hf_opened opened[2]; /* blobs of it */
-	struct hf_buf plain;        /* what is compared, or was read again */
+	struct hf_buf raw;            /* a range */
+	struct hf_opened_set *opened; /* blobs of it */
+	struct hf_buf plain;          /* what is compared, or was read again */
 };
 
 /* The name of an owner that was looked up last, and its number. */

@@ -256,13 +256,15 @@ write_from_elsewhere(struct rworker *w, const struct rwant *wants, size_t n)
 	write_blob(w->r, wants, n, hf_buf_bytes(plain), e);
 }
 
-/* The blob's hash is compared, and the blob written. Its wants are the tag-th of the range and on. */
-static void
-finish_blob(struct rworker *w, const struct rwant *wants, size_t n_wants, struct hf_opened *o)
+/* A blob's hash is compared, and the blob written. Its wants are the tag-th of the range and on. */
+static bool
+finish_blob(struct rworker *w, const struct rwant *wants, size_t n_wants)
 {
-	if (!o->is_waiting)
-		return;
-	struct hf_err *e = hf_opened_end(o);
+	const struct hf_opened *o;
+	struct hf_err *e = hf_opened_end(w->opened, &o);
+
+	if (o == NULL)
+		return false;
 	size_t n = n_alike(wants + o->tag, n_wants - o->tag);
 
 	if (e == NULL)
@@ -270,12 +272,12 @@ finish_blob(struct rworker *w, const struct rwant *wants, size_t n_wants, struct
 	else
 		write_from_elsewhere(w, wants + o->tag, n);
 	hf_err_free(e);
+	return true;
 }
 
 /* False: it is not right. */
 static bool
-start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t tag,
-	struct hf_opened *o)
+start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t tag)
 {
 	struct hf_location at;
 	struct hf_blob blob;
@@ -283,27 +285,26 @@ start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t 
 	if (!hf_index_entry(w->r->ix, want->number, &blob, &at))
 		return false;
 	struct hf_err *e = hf_opened_begin(
-		o, w->reader, &blob.id, tag, sealed, want->length, want->raw_length);
+		w->opened, w->reader, &blob.id, tag, sealed, want->length, want->raw_length);
 
 	hf_err_free(e);
 	return e == NULL;
 }
 
-/* The blobs of a range, of which `raw` is what was read, or NULL. Two are hashed side by side. */
+/* The blobs of a range, of which `raw` is what was read, or NULL. */
 static void
 write_blobs(struct rworker *w, const struct rwant *wants, const struct rrange *g, uint8_t *raw)
 {
 	for (size_t i = 0, n; i < g->n; i += n) {
-		struct hf_opened *o = hf_opened_next(w->opened);
-
 		n = n_alike(wants + i, g->n - i);
-		finish_blob(w, wants, g->n, o);
+		while (hf_opened_is_full(w->opened))
+			finish_blob(w, wants, g->n);
 		if (raw == NULL || restore_is_stopped(w->r) ||
-			!start_blob(w, &wants[i], raw + (wants[i].offset - g->offset), i, o))
+			!start_blob(w, &wants[i], raw + (wants[i].offset - g->offset), i))
 			write_from_elsewhere(w, wants + i, n);
 	}
-	finish_blob(w, wants, g->n, &w->opened[0]);
-	finish_blob(w, wants, g->n, &w->opened[1]);
+	while (finish_blob(w, wants, g->n))
+		;
 }
 
 static void

@@ -1,72 +1,122 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "repo/opened.h"
 
-void
-hf_opened_init(struct hf_opened pair[static 2])
-{
-	for (size_t i = 0; i < 2; i++)
-		pair[i] = (struct hf_opened){.other = &pair[1 - i],
-			.lane = hf_lane_new(),
-			.plain = HF_BUF_SPOOL(UINT32_MAX)};
-}
+enum {
+	/*
+	 * Of so many bytes two are enough. With more, what waits falls out of the cache of the
+	 * processor, and reading it again for the hash and for writing costs what is gained.
+	 */
+	MOST_BYTES = 1 << 20,
+	SMALL = 128 << 10,   /* larger buffers are only for blobs that are larger */
+	MOST_IDLE = 8 << 20, /* bytes of buffers that are kept for the next blobs */
+};
 
-void
-hf_opened_clear(struct hf_opened pair[static 2])
+struct hf_opened_set {
+	struct hf_many *many;
+	unsigned n;   /* that wait */
+	size_t bytes; /* of them */
+	unsigned n_spares;
+	struct hf_opened *spares[HF_MANY_MAX];
+	struct hf_opened all[HF_MANY_MAX];
+};
+
+struct hf_opened_set *
+hf_opened_new(void)
 {
-	for (size_t i = 0; i < 2; i++) {
-		hf_lane_free(pair[i].lane);
-		hf_buf_clear(&pair[i].plain);
+	struct hf_opened_set *s = hf_new(struct hf_opened_set);
+
+	s->many = hf_many_new();
+	for (unsigned i = 0; i < HF_MANY_MAX; i++) {
+		s->all[i].plain = (struct hf_buf)HF_BUF_SPOOL(UINT32_MAX);
+		s->spares[s->n_spares++] = &s->all[i];
 	}
-}
-
-struct hf_opened *
-hf_opened_next(struct hf_opened pair[static 2])
-{
-	return pair[0].rest.len <= pair[1].rest.len ? &pair[0] : &pair[1];
-}
-
-/* The next `n` bytes that are to be hashed, or what is left. */
-static struct hf_bytes
-take(struct hf_opened *o, size_t n)
-{
-	struct hf_bytes part = {o->rest.p, n < o->rest.len ? n : o->rest.len};
-
-	if (part.len > 0)
-		o->rest.p += part.len;
-	o->rest.len -= part.len;
-	return part;
+	return s;
 }
 
 void
-hf_opened_beside(struct hf_opened *o, struct hf_lane *lane, struct hf_bytes bytes)
+hf_opened_free(struct hf_opened_set *s)
 {
-	hf_lanes_add(lane, bytes, o->lane, take(o, bytes.len));
+	if (s == NULL)
+		return;
+	hf_many_free(s->many);
+	for (unsigned i = 0; i < HF_MANY_MAX; i++)
+		hf_buf_clear(&s->all[i].plain);
+	free(s);
+}
+
+struct hf_many *
+hf_opened_many(struct hf_opened_set *s)
+{
+	return s->many;
+}
+
+bool
+hf_opened_is_full(const struct hf_opened_set *s)
+{
+	return hf_many_is_full(s->many) || (s->n >= 2 && s->bytes >= MOST_BYTES);
+}
+
+/*
+ * Which of the spare entries gets a blob: the large ones share the few large buffers. Else all
+ * buffers would in time become as large as the largest blob.
+ */
+static struct hf_opened **
+choose(struct hf_opened_set *s, size_t size)
+{
+	struct hf_opened **best = &s->spares[0];
+	size_t idle = 0;
+
+	for (unsigned i = 1; i < s->n_spares; i++) {
+		struct hf_opened **o = &s->spares[i];
+
+		if (size > SMALL ? (*o)->plain.cap > (*best)->plain.cap
+				 : (*o)->plain.cap < (*best)->plain.cap)
+			best = o;
+	}
+	if (size <= SMALL && (*best)->plain.cap > SMALL)
+		hf_buf_clear(&(*best)->plain);
+	for (unsigned i = 0; i < s->n_spares; i++)
+		idle += s->spares[i] != *best ? s->spares[i]->plain.cap : 0;
+	for (unsigned i = 0; i < s->n_spares && idle > MOST_IDLE; i++)
+		if (s->spares[i] != *best)
+			hf_buf_clear(&s->spares[i]->plain);
+	return best;
 }
 
 struct hf_err *
-hf_opened_begin(struct hf_opened *o, struct hf_reader *r, const struct hf_id *id, size_t tag,
-	uint8_t *sealed, uint32_t length, uint32_t raw_length)
+hf_opened_begin(struct hf_opened_set *s, struct hf_reader *r, const struct hf_id *id,
+	size_t tag, uint8_t *sealed, uint32_t length, uint32_t raw_length)
 {
-	const struct hf_opened *other = o->other;
+	struct hf_opened **place = choose(s, raw_length != 0 ? raw_length : length);
+	struct hf_opened *o = *place;
 
 	hf_buf_reset(&o->plain);
 	HF_TRY(hf_reader_unseal(r, sealed, length, raw_length, &o->plain));
 	o->id = *id;
 	o->tag = tag;
-	o->is_waiting = true;
-	o->rest = hf_buf_bytes(&o->plain);
-	size_t both = o->rest.len < other->rest.len ? o->rest.len : other->rest.len;
-	hf_opened_beside(o->other, o->lane, take(o, both));
+	hf_many_add(s->many, hf_buf_bytes(&o->plain), o);
+	*place = s->spares[--s->n_spares];
+	s->n++;
+	s->bytes += o->plain.len;
 	return NULL;
 }
 
 struct hf_err *
-hf_opened_end(struct hf_opened *o)
+hf_opened_end(struct hf_opened_set *s, const struct hf_opened **o)
 {
-	hf_opened_beside(o->other, o->lane, take(o, o->rest.len));
-	struct hf_id got = hf_lane_end(o->lane);
-	o->is_waiting = false;
-	if (hf_id_eq(&got, &o->id))
+	struct hf_id got;
+	void *tag;
+
+	*o = NULL;
+	if (!hf_many_end(s->many, &got, &tag))
+		return NULL;
+	struct hf_opened *done = tag;
+
+	s->spares[s->n_spares++] = done;
+	s->n--;
+	s->bytes -= done->plain.len;
+	*o = done;
+	if (hf_id_eq(&got, &done->id))
 		return NULL;
 	return hf_err(HF_ECORRUPT, "the content's hash is %s", hf_id_hex(&got).s);
 }

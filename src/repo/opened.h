@@ -1,51 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Blobs that are being opened, two at a time, for whoever needs one after the other: their hashes
- * are computed side by side, which takes hardly longer than one (codec/sha256_lanes.h).
+ * Blobs that are opened, for whoever needs one after the other: their hashes are computed side by
+ * side, which takes less time than one after the other (codec/sha256_many.h). So a blob that was
+ * opened waits until it is verified: large ones in pairs, of small ones up to sixteen.
  *
  *	while there is a blob:
- *		o = hf_opened_next(pair)
- *		if o->is_waiting: hf_opened_end(o), and use o->plain
- *		hf_opened_begin(o, …)
- *	end both that are waiting
+ *		while hf_opened_is_full(s): e = hf_opened_end(s, &o), and use o->plain
+ *		hf_opened_begin(s, …)
+ *	e = hf_opened_end(s, &o), until o is NULL
  *
  * One thread at a time. Nothing is allocated per blob.
  */
 #ifndef HF_REPO_OPENED_H
 #define HF_REPO_OPENED_H
 
-#include "codec/sha256_lanes.h"
+#include "codec/sha256_many.h"
 #include "repo/reader.h"
 
-struct hf_opened {
-	struct hf_id id;     /* the name that its hash must be */
-	size_t tag;          /* the caller's, to know it again */
-	bool is_waiting;     /* begun and not ended */
-	struct hf_buf plain; /* verified after hf_opened_end() */
+struct hf_opened_set;
+struct hf_opened_set *hf_opened_new(void);
+void hf_opened_free(struct hf_opened_set *s);
 
-	/* opened.c only */
-	struct hf_opened *other;
-	struct hf_lane *lane;
-	struct hf_bytes rest; /* of `plain`, not hashed yet; one of the two has none */
-};
+/* Its hashes, for a long string beside those of the blobs. */
+struct hf_many *hf_opened_many(struct hf_opened_set *s);
 
-void hf_opened_init(struct hf_opened pair[static 2]);
-void hf_opened_clear(struct hf_opened pair[static 2]);
-
-/* The one of the two that has less left to hash: to be ended, and then begun with the next blob. */
-struct hf_opened *hf_opened_next(struct hf_opened pair[static 2]);
+/* Then one has to be ended before the next one is begun. */
+bool hf_opened_is_full(const struct hf_opened_set *s);
 
 /*
- * Begins with a blob whose stored bytes are at hand; `sealed` may be overwritten. HF_ECORRUPT: it
- * cannot be opened, and nothing was begun.
+ * Begins with a blob whose stored bytes are at hand; `sealed` may be overwritten. `tag` is the
+ * caller's, to know it again. HF_ECORRUPT: it cannot be opened, and nothing was begun.
  */
-struct hf_err *hf_opened_begin(struct hf_opened *o, struct hf_reader *r, const struct hf_id *id,
-	size_t tag, uint8_t *sealed, uint32_t length, uint32_t raw_length) HF_MUST;
+struct hf_err *hf_opened_begin(struct hf_opened_set *s, struct hf_reader *r,
+	const struct hf_id *id, size_t tag, uint8_t *sealed, uint32_t length,
+	uint32_t raw_length) HF_MUST;
 
-/* HF_ECORRUPT: it is not what its name says. */
-struct hf_err *hf_opened_end(struct hf_opened *o) HF_MUST;
+/* One that has been ended. */
+struct hf_opened {
+	struct hf_id id; /* its name */
+	size_t tag;
+	struct hf_buf plain;
+};
 
-/* Hashes other bytes on a lane of the caller's, and this blob beside them as far as it goes. */
-void hf_opened_beside(struct hf_opened *o, struct hf_lane *lane, struct hf_bytes bytes);
+/*
+ * Ends one of those that were begun, in no certain order; *o is good until the next call with the
+ * set. NULL in *o: none is left. HF_ECORRUPT: *o is not what its name says.
+ */
+struct hf_err *hf_opened_end(struct hf_opened_set *s, const struct hf_opened **o) HF_MUST;
 
 #endif

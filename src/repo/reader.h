@@ -31,7 +31,7 @@ struct hf_err *hf_reader_blob(
 struct hf_err *hf_reader_open(struct hf_reader *r, const struct hf_blob *blob, uint8_t *sealed,
 	uint32_t length, uint32_t raw_length, struct hf_buf *out) HF_MUST;
 
-/* The same without the hash, for those who compute it themselves: see codec/sha256_lanes.h. */
+/* The same without the hash, for those who compute it themselves: see repo/opened.h. */
 struct hf_err *hf_reader_unseal(struct hf_reader *r, uint8_t *sealed, uint32_t length,
 	uint32_t raw_length, struct hf_buf *out) HF_MUST;
 

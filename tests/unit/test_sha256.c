@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Against the vectors of FIPS 180-4 and the well-known million of 'a'; and in pieces. */
 #include "codec/sha256.h"
-#include "codec/sha256_lanes.h"
 #include "codec/sha256_many.h"
 #include "harness/test.h"
 
@@ -71,38 +70,6 @@ TEST(sha256_on_threads)
 	hash_many(&want);
 	for (int i = 0; i < 4; i++)
 		CHECK_MEM(id[i].b, want.b, HF_ID_LEN);
-}
-
-/* Two streams in pieces of all lengths give what each gives alone. */
-TEST(sha256_lanes)
-{
-	hf_autoptr(hf_lane) a = hf_lane_new();
-	hf_autoptr(hf_lane) b = hf_lane_new();
-	uint8_t text[3000];
-	uint32_t x = 1;
-
-	for (size_t i = 0; i < sizeof text; i++)
-		text[i] = (uint8_t)(i * i >> 3);
-	for (size_t n = 0; n < 700; n++) {
-		struct hf_bytes in_a = {text, n}, in_b = {text + n, 3 * n};
-		struct hf_id want_a = hf_sha256(in_a), want_b = hf_sha256(in_b);
-
-		while (in_a.len + in_b.len > 0) {
-			x = x * 1664525 + 1013904223;
-			size_t part_a = (x >> 16) % 300, part_b = (x >> 8) % 200;
-
-			part_a = part_a < in_a.len ? part_a : in_a.len;
-			part_b = part_b < in_b.len ? part_b : in_b.len;
-			hf_lanes_add(a, (struct hf_bytes){in_a.p, part_a}, b,
-				(struct hf_bytes){in_b.p, part_b});
-			in_a = (struct hf_bytes){in_a.p + part_a, in_a.len - part_a};
-			in_b = (struct hf_bytes){in_b.p + part_b, in_b.len - part_b};
-		}
-		struct hf_id got_a = hf_lane_end(a), got_b = hf_lane_end(b);
-
-		REQUIRE_MEM(got_a.b, want_a.b, HF_ID_LEN);
-		REQUIRE_MEM(got_b.b, want_b.b, HF_ID_LEN);
-	}
 }
 
 /* ---- many at once; the oracle is libcrypto ---- */
