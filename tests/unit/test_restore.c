@@ -694,6 +694,58 @@ TEST(verification_finds_differences)
 	CHECK(strstr(text_of(&g.errors), "/d/f: unexpected content") != NULL);
 }
 
+/* Changes two of forty blobs. */
+static void
+tamper_inside(void *arg, enum hf_restore_action action, const char *path, uint64_t size)
+{
+	struct rig *g = arg;
+
+	if (action == HF_RESTORE_DIR) {
+		hf_autofd int fd = open(in_target(g, "d/f"), O_WRONLY);
+
+		REQUIRE_OK(hf_pwrite_full(fd, "X", 1, 4 * 33 + 1));
+		REQUIRE_OK(hf_pwrite_full(fd, "X", 1, 4 * 21 + 3));
+	}
+	on_item(arg, action, path, size);
+}
+
+/* Many blobs are compared at a time; the first one that differs is told. */
+TEST(verification_tells_the_place)
+{
+	hf_auto(rig) g = {0};
+	struct hf_id parts[40];
+
+	rig_init(&g);
+	for (int i = 0; i < 40; i++) {
+		char text[16];
+
+		snprintf(text, sizeof text, "%04d", i * i);
+		parts[i] = trees_data(&g.t, text);
+	}
+	struct trees_folder d = trees_folder();
+	struct hf_node n = trees_file("f", parts, 40, 160);
+	trees_add(&d, &n);
+	struct hf_id f = trees_save(&g.t, &d), root = tree_in(&g, "d", &f);
+	struct hf_restore_events ev = {.arg = &g, .error = on_error, .item = tamper_inside};
+	g.opt.can_verify = true;
+	hf_autoptr(hf_restore) r = hf_restore_new(g.t.repo, g.t.ix, &g.opt, &ev);
+	REQUIRE_OK(hf_restore_run(r, &root));
+	REQUIRE_OK(hf_restore_verify(r, &root));
+	CHECK_EQ(atomic_load(&hf_restore_progress(r)->errors), 1);
+	CHECK(strstr(text_of(&g.errors), "/d/f: unexpected content, starting at offset 84") !=
+		NULL);
+	/* The next restore mends it, and finds nothing to do after that. */
+	ev.item = on_item;
+	for (int round = 0; round < 2; round++) {
+		hf_autoptr(hf_restore) again = hf_restore_new(g.t.repo, g.t.ix, &g.opt, &ev);
+
+		REQUIRE_OK(hf_restore_run(again, &root));
+		REQUIRE_OK(hf_restore_verify(again, &root));
+		CHECK_EQ(atomic_load(&hf_restore_progress(again)->errors), 0);
+		CHECK(said(&g, round == 0 ? "~/d/f " : "=/d/f "));
+	}
+}
+
 /* More blobs than a window holds, in one file; written, compared and mended. */
 TEST_WITHIN(a_file_larger_than_a_window, 120)
 {
