@@ -90,7 +90,7 @@ choose(void)
 	if (!hf_sha256_x16_works())
 		return;
 	probe(&sixteen, &other);
-	/* By a margin, since more has to be in memory for it. */
+	/* By a margin, so that a measurement that was disturbed seldom chooses the slower one. */
 	if (sixteen < 0.8 * other) {
 		least = (unsigned)(HF_MANY_MAX * sixteen / other) + 1;
 		fastest = HF_MANY_SIXTEEN;

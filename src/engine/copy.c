@@ -8,7 +8,7 @@
 #include "base/group.h"
 #include "engine/mark.h"
 #include "engine/warm.h"
-#include "repo/reader.h"
+#include "repo/opened.h"
 
 enum {
 	RANGE_MAX = 16 << 20, /* bytes read at once, but for a blob that is larger */
@@ -138,6 +138,7 @@ struct worker {
 	struct hf_copy *c;
 	struct hf_reader *reader;
 	struct hf_sealer *sealer;
+	struct hf_opened_set *opened; /* blobs of a range */
 	struct hf_buf range, plain;
 };
 
@@ -146,6 +147,7 @@ worker_clear(struct worker *w)
 {
 	hf_reader_free(w->reader);
 	hf_sealer_free(w->sealer);
+	hf_opened_free(w->opened);
 	hf_buf_clear(&w->range);
 	hf_buf_clear(&w->plain);
 }
@@ -175,41 +177,82 @@ take(struct hf_copy *c, size_t *n)
 	return first;
 }
 
-/* What has been opened in place, or was read from another copy. */
+/* A blob that has been verified; `packed` is its compressed form, if that is at hand. */
 static struct hf_err *
-save(struct worker *w, const struct hf_blob *blob, struct hf_bytes packed, uint32_t raw_length)
+save(struct worker *w, const struct hf_blob *blob, struct hf_bytes plain,
+	struct hf_bytes packed)
 {
-	struct hf_id id;
-
 	if (packed.len > 0 && w->c->keeps_packed)
-		return hf_sealer_save_packed(w->sealer, blob, packed, raw_length);
-	return hf_sealer_save(w->sealer, blob->type, hf_buf_bytes(&w->plain), &id, NULL);
+		return hf_sealer_save_packed(w->sealer, blob, packed, (uint32_t)plain.len);
+	return hf_sealer_save_named(w->sealer, blob, plain, NULL);
 }
 
-/* One blob, of which the sealed bytes are at `sealed`; NULL: they could not be had. */
-static struct hf_err *
-copy_blob(struct worker *w, const struct want *want, uint8_t *sealed)
+static void
+look_up(const struct worker *w, const struct want *want, struct hf_blob *blob,
+	struct hf_location *at)
 {
+	if (!hf_index_entry(w->c->o.from_ix, want->number, blob, at))
+		abort();
+}
+
+/* There may be another copy, or a cached one was wrong. */
+static struct hf_err *
+copy_from_elsewhere(struct worker *w, const struct hf_blob *blob)
+{
+	hf_buf_reset(&w->plain);
+	HF_TRY(hf_reader_blob(w->reader, blob, &w->plain));
+	return save(w, blob, hf_buf_bytes(&w->plain), (struct hf_bytes){0});
+}
+
+/* The sealed bytes of one of the blobs of a range that begins with `first`. */
+static uint8_t *
+sealed_of(const struct worker *w, const struct want *first, const struct want *want)
+{
+	return w->range.p + (want->offset - first->offset);
+}
+
+/* Saves one of those that were begun; *is_last: there was none. */
+static struct hf_err *
+finish_blob(struct worker *w, const struct want *first, bool *is_last)
+{
+	const struct hf_opened *o;
 	struct hf_bytes packed = {0};
-	struct hf_err *e = NULL;
+	hf_autoptr(hf_err) e = hf_opened_end(w->opened, &o);
 	struct hf_location at;
 	struct hf_blob blob;
 
-	if (!hf_index_entry(w->c->o.from_ix, want->number, &blob, &at))
-		abort();
-	hf_buf_reset(&w->plain);
-	if (sealed != NULL)
-		e = hf_reader_open(
-			w->reader, &blob, sealed, at.length, at.raw_length, &w->plain);
-	if (sealed != NULL && e == NULL && at.raw_length != 0)
-		packed = hf_reader_packed(sealed, at.length);
-	if (sealed == NULL ||
-		e != NULL) { /* there may be another copy, or a cached one was wrong */
-		hf_err_free(e);
-		hf_buf_reset(&w->plain);
-		HF_TRY(hf_reader_blob(w->reader, &blob, &w->plain));
+	*is_last = o == NULL;
+	if (o == NULL)
+		return NULL;
+	look_up(w, &first[o->tag], &blob, &at);
+	if (e != NULL)
+		return copy_from_elsewhere(w, &blob);
+	if (at.raw_length != 0)
+		packed = hf_reader_packed(sealed_of(w, first, &first[o->tag]), at.length);
+	return save(w, &blob, hf_buf_bytes(&o->plain), packed);
+}
+
+/* The n blobs of a range that was read. */
+static struct hf_err *
+copy_blobs(struct worker *w, const struct want *first, size_t n)
+{
+	bool is_last = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct hf_location at;
+		struct hf_blob blob;
+
+		while (hf_opened_is_full(w->opened))
+			HF_TRY(finish_blob(w, first, &is_last));
+		look_up(w, &first[i], &blob, &at);
+		hf_autoptr(hf_err) e = hf_opened_begin(w->opened, w->reader, &blob.id, i,
+			sealed_of(w, first, &first[i]), at.length, at.raw_length);
+		if (e != NULL)
+			HF_TRY(copy_from_elsewhere(w, &blob));
 	}
-	return save(w, &blob, packed, at.raw_length);
+	while (!is_last)
+		HF_TRY(finish_blob(w, first, &is_last));
+	return NULL;
 }
 
 static struct hf_err *
@@ -222,26 +265,20 @@ copy_range(struct worker *w, const struct want *first, size_t n)
 	struct hf_location at;
 	struct hf_blob blob;
 
-	if (!hf_index_entry(c->o.from_ix, first->number, &blob, &at))
-		abort();
+	look_up(w, first, &blob, &at);
 	name.id = at.pack;
 	name.is_meta = blob.type == HF_TREE;
 	hf_buf_reset(&w->range);
-	struct hf_err *e =
+	hf_autoptr(hf_err) e =
 		hf_store_get(hf_repo_store(c->o.from), &name, first->offset, len, &w->range);
-	if (e != NULL && hf_err_code(e) != HF_ENOTFOUND && hf_err_code(e) != HF_ECORRUPT)
-		return e;
+	if (e == NULL)
+		return copy_blobs(w, first, n);
+	if (hf_err_code(e) != HF_ENOTFOUND && hf_err_code(e) != HF_ECORRUPT)
+		return hf_steal(e);
 	for (size_t i = 0; i < n; i++) {
-		uint8_t *sealed =
-			e == NULL ? w->range.p + (first[i].offset - first->offset) : NULL;
-		struct hf_err *failed = copy_blob(w, &first[i], sealed);
-
-		if (failed != NULL) {
-			hf_err_free(e);
-			return failed;
-		}
+		look_up(w, &first[i], &blob, &at);
+		HF_TRY(copy_from_elsewhere(w, &blob));
 	}
-	hf_err_free(e);
 	return NULL;
 }
 
@@ -253,6 +290,7 @@ loop(void *arg)
 		.c = c,
 		.reader = hf_reader_new(c->o.from, c->o.from_ix),
 		.sealer = hf_sealer_new(c->saver),
+		.opened = hf_opened_new(),
 		.range = {.max = UINT32_MAX, .spill = 2 * RANGE_MAX},
 		.plain = HF_BUF_SPOOL(UINT32_MAX),
 	};

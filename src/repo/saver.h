@@ -72,6 +72,10 @@ HF_AUTOPTR(hf_sealer)
 struct hf_err *hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type,
 	struct hf_bytes plain, struct hf_id *id, uint64_t *stored) HF_MUST;
 
+/* The same for a blob whose content the caller has found to have the hash `blob->id`. */
+struct hf_err *hf_sealer_save_named(struct hf_sealer *z, const struct hf_blob *blob,
+	struct hf_bytes plain, uint64_t *stored) HF_MUST;
+
 /*
  * The same for a blob that is compressed already: `packed` is one zstd frame, which the caller has
  * found to be `raw_length` bytes with the hash `blob->id`. Only for repositories of version 2.

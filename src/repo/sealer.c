@@ -180,15 +180,24 @@ struct hf_err *
 hf_sealer_save(struct hf_sealer *z, enum hf_blob_type type, struct hf_bytes plain,
 	struct hf_id *id, uint64_t *stored)
 {
-	struct hf_pack_entry e = {.blob = {.id = hf_sha256(plain), .type = type}};
+	const struct hf_blob blob = {.id = hf_sha256(plain), .type = type};
 
-	*id = e.blob.id;
+	*id = blob.id;
+	return hf_sealer_save_named(z, &blob, plain, stored);
+}
+
+struct hf_err *
+hf_sealer_save_named(struct hf_sealer *z, const struct hf_blob *blob, struct hf_bytes plain,
+	uint64_t *stored)
+{
+	struct hf_pack_entry e = {.blob = *blob};
+
 	if (stored != NULL)
 		*stored = 0;
-	if (hf_index_claim(z->saver->ix, &e.blob) != HF_CLAIM_NEW)
+	if (hf_index_claim(z->saver->ix, blob) != HF_CLAIM_NEW)
 		return NULL;
 	if (z->saver->loose != NULL)
-		return hf_loose_add(z->saver->loose, z->saver->ix, &e.blob, plain);
+		return hf_loose_add(z->saver->loose, z->saver->ix, blob, plain);
 	HF_TRY(save(z, &e, plain));
 	if (stored != NULL)
 		*stored = e.length + hf_pack_entry_len(&e);
