@@ -18,7 +18,7 @@ enum {
 	BLOCK = 64,
 	LONG = HF_MANY_MAX, /* where the long one is */
 	PROBE_BLOCKS = 16,
-	PROBES = 8,
+	PROBES = 8, /* the first ones wake the vector units */
 };
 
 struct stream {
