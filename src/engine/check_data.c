@@ -113,9 +113,10 @@ check_blobs(struct worker *w, uint32_t pack, struct hf_id *file_id)
 
 	hf_many_long(many, hf_buf_bytes(&w->file));
 	for (size_t i = 0; i < n; i++) {
+		/* As long as many are there to go beside it. */
+		hf_many_long_to(many, end_of(w->c, numbers[i]));
 		while (hf_opened_is_full(w->opened))
 			finish(w);
-		hf_many_long_to(many, end_of(w->c, numbers[i]));
 		open_blob(w, numbers[i], &last_end);
 	}
 	*file_id = hf_many_long_end(many);
