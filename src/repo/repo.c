@@ -391,23 +391,25 @@ refuse_any(void *arg, const struct hf_name *name, uint64_t size)
 }
 
 /*
- * The config alone is no proof: a store may fail to tell of it, or a retention rule may have
- * deleted the old files of a repository, which its config and keys are.
+ * Makes the place of a repository, unless there is one. The config alone is no proof: a store may fail
+ * to tell of it, or a retention rule may have deleted the old files of a repository, which its
+ * config and keys are. What does not exist at all, such as a bucket, cannot be listed.
  */
 static struct hf_err *
-check_is_empty(struct hf_store *store)
+make_place(struct hf_store *store)
 {
 	struct hf_name config = {.kind = HF_CONFIG};
 	const struct hf_early keys = hf_early_list(HF_KEY);
 	const struct hf_early snapshots = hf_early_list(HF_SNAPSHOT);
 	uint64_t size;
-
-	hf_store_early(store, &keys, 1);
-	hf_store_early(store, &snapshots, 1);
 	struct hf_err *e = hf_store_stat(store, &config, &size);
+
 	if (e == NULL)
 		return hf_err(HF_EEXISTS, "config file already exists");
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
+	HF_TRY(hf_store_create(store));
+	hf_store_early(store, &keys, 1);
+	hf_store_early(store, &snapshots, 1);
 	HF_TRY(hf_store_list(store, HF_KEY, refuse_any, NULL));
 	return hf_store_list(store, HF_SNAPSHOT, refuse_any, NULL);
 }
@@ -442,8 +444,7 @@ hf_repo_init(struct hf_store *store, const struct hf_secret *password, unsigned 
 	hf_random(&repo->config.id, sizeof repo->config.id);
 	hf_key_random(&repo->key);
 
-	HF_TRY(check_is_empty(store));
-	HF_TRY(hf_store_create(store));
+	HF_TRY(make_place(store));
 	hf_autofree char *user = hf_user_name(getuid());
 	hf_autofree char *host = hf_host_name();
 	HF_TRY(hf_key_create(store, &repo->key, password, user, host, &repo->key_id));

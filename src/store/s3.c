@@ -35,15 +35,50 @@ s3_key_of(const struct s3 *s, const struct hf_name *name)
 
 /* ---- reading ---- */
 
-/* HEAD; the answer has the size. */
+/*
+ * What an answer to a question about a file means. A file that is taken for gone is not missed: a lock
+ * does not hold, an index is not read. So 404 must come from S3 itself; but of the config, which is
+ * the first that is looked for, anybody may say that there is none: then there is no repository here.
+ */
 static struct hf_err *
-head(struct s3 *s, const struct hf_name *name, struct hf_http_answer *a)
+file_error(const struct hf_name *name, const struct hf_http_answer *a)
+{
+	if (a->status == 404 && name->kind == HF_CONFIG)
+		return hf_err(HF_ENOTFOUND, "%s: no such file (404)", a->what);
+	return s3_error(a);
+}
+
+/* Of a file that HEAD, which has no words, did not find. */
+static struct hf_err *
+confirm_absence(struct s3 *s, const char *key, bool is_lock)
+{
+	hf_auto(hf_http_answer) a = {0};
+	hf_auto(hf_buf) byte = HF_BUF_MAX(1);
+	const struct s3_ask ask = {.method = "GET",
+		.key = key,
+		.is_lock = is_lock,
+		.is_range = true,
+		.len = 1,
+		.out = &byte};
+
+	HF_TRY(s3_do(s, &ask, &a));
+	if (a.status / 100 == 2 || a.status == 416)
+		return hf_err(
+			HF_EIO, "%s: the file is there, but HEAD does not find it", a.what);
+	return s3_error(&a);
+}
+
+struct hf_err *
+s3_head(struct s3 *s, const struct hf_name *name, struct hf_http_answer *a)
 {
 	hf_auto(s3_key) key = s3_key_of(s, name);
 	const struct s3_ask ask = {
 		.method = "HEAD", .key = key.s, .is_lock = name->kind == HF_LOCK};
 
-	HF_TRY(s3_demand(s, &ask, a));
+	HF_TRY(s3_do(s, &ask, a));
+	if (a->status == 404 && name->kind != HF_CONFIG)
+		return confirm_absence(s, key.s, ask.is_lock);
+	HF_TRY(file_error(name, a));
 	if (!a->has_size)
 		return hf_err(
 			HF_EIO, "%s: the server does not say how large the file is", a->what);
@@ -55,7 +90,7 @@ s3_stat(struct hf_store *st, const struct hf_name *name, uint64_t *size)
 {
 	hf_auto(hf_http_answer) a = {0};
 
-	HF_TRY(head(s3_of(st), name, &a));
+	HF_TRY(s3_head(s3_of(st), name, &a));
 	*size = a.size;
 	return NULL;
 }
@@ -66,7 +101,7 @@ s3_age(struct hf_store *st, const struct hf_name *name, double *seconds)
 	hf_auto(hf_http_answer) a = {0};
 	struct hf_time now, then;
 
-	HF_TRY(head(s3_of(st), name, &a));
+	HF_TRY(s3_head(s3_of(st), name, &a));
 	if (a.values[S3_DATE] != NULL && a.values[S3_MODIFIED] != NULL &&
 		hf_time_parse_http(hf_str(a.values[S3_DATE]), &now) &&
 		hf_time_parse_http(hf_str(a.values[S3_MODIFIED]), &then))
@@ -98,7 +133,7 @@ s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len
 		return off <= size ? NULL : web_too_short(size);
 	}
 	HF_TRY(s3_do(s, &ask, &a));
-	return a.status == 416 ? web_beyond(st, name, off, len, &a) : s3_error(&a);
+	return a.status == 416 ? web_beyond(st, name, off, len, &a) : file_error(name, &a);
 }
 
 /* A key that is not there is deleted with success, which is what it comes to. */
@@ -252,10 +287,13 @@ list_page(struct listing *l)
 		add_param(&ask, l->s->lists_v1 ? "marker" : "continuation-token",
 			(const char *)l->token.p);
 	l->is_more = false;
+	/* Never "no files": a bucket has an empty list, and who deletes by lists deletes everything. */
 	HF_TRY(s3_do(l->s, &ask, &a));
-	/* Without a bucket there are no files. */
 	if (a.status == 404)
-		return NULL;
+		HF_TRY(s3_has_code(&a, "NoSuchBucket")
+				? s3_error(&a)
+				: hf_err(HF_EIO, "%s: no list, which is not an empty one (404)",
+					  a.what));
 	HF_TRY(s3_error(&a));
 	return read_page(l, hf_buf_bytes(&page));
 }

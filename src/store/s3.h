@@ -29,7 +29,7 @@
  *					for it (ours alone: for tests whose names are made up)
  *	s3.retries, s3.layout=default	taken and without effect: calls are tried again by a wrapper
  *
- * A bucket that does not exist is made by hf_store_create(), and before that it is an empty store.
+ * A bucket that does not exist is made by hf_store_create(); before that nothing can be listed.
  * Opening asks the server nothing.
  */
 #ifndef HF_STORE_S3_H

@@ -131,8 +131,9 @@ enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION, S3_CLASS, S3_RESTORE };
 struct hf_err *s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
 
 /*
- * What an answer means, NULL for 2xx: HF_ENOTFOUND for 404, HF_EIO for what S3's own clients try
- * again, HF_ECORRUPT for 416, HF_EFATAL for the rest. Texts have S3's code and message.
+ * What an answer means, NULL for 2xx: HF_ENOTFOUND for 404 with a code of S3's, HF_EIO for what S3's
+ * own clients try again and for any other 404, HF_ECORRUPT for 416, HF_EFATAL for the rest, a missing
+ * bucket among it. Texts have S3's code and message.
  */
 struct hf_err *s3_error(const struct hf_http_answer *a) HF_MUST;
 
@@ -163,6 +164,10 @@ s3_key_clear(struct s3_key *k)
 	free(k->s);
 }
 struct s3_key s3_key_of(const struct s3 *s, const struct hf_name *name);
+
+/* HEAD of a file; the answer has the size. HF_ENOTFOUND: S3 itself says that it is gone. */
+struct hf_err *s3_head(
+	struct s3 *s, const struct hf_name *name, struct hf_http_answer *a) HF_MUST;
 
 struct hf_err *s3_put(
 	struct hf_store *st, const struct hf_name *name, struct hf_bytes data) HF_MUST;

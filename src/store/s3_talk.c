@@ -120,8 +120,11 @@ code_of(const struct hf_http_answer *a, struct hf_str code)
 	/* That of an upload that the server has forgotten is not about the file. */
 	if (hf_str_is(code, "NoSuchUpload"))
 		return HF_EIO;
+	if (hf_str_is(code, "NoSuchBucket"))
+		return HF_EFATAL;
+	/* Who is not S3, but a proxy that has lost its server, knows nothing of files. */
 	if (a->status == 404)
-		return HF_ENOTFOUND;
+		return code.len > 0 ? HF_ENOTFOUND : HF_EIO;
 	if (a->status == 416)
 		return HF_ECORRUPT;
 	if (a->status == 408 || a->status == 429 || a->status == 499 || a->status == 520)
@@ -163,7 +166,7 @@ s3_error(const struct hf_http_answer *a)
 		return e;
 	/* HEAD has no body; and what a proxy says is not XML. */
 	return hf_err(code_of(a, none), "%s: %s (%d)", a->what,
-		a->status == 404   ? "no such file"
+		a->status == 404   ? "not found, and not in the words of S3"
 		: a->status == 403 ? "access denied"
 				   : "the server refuses",
 		a->status);

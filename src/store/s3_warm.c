@@ -70,7 +70,7 @@ s3_warm(struct hf_store *st, const struct hf_name *name, bool *is_warm)
 	hf_auto(s3_key) key = s3_key_of(s, name);
 	hf_auto(hf_http_answer) a = {0};
 
-	HF_TRY(s3_demand(s, &(struct s3_ask){.method = "HEAD", .key = key.s}, &a));
+	HF_TRY(s3_head(s, name, &a));
 	enum warmth before = warmth_of(s, &a);
 	*is_warm = before == WARM || before == LUKEWARM;
 	if (before == WARM || before == ON_ITS_WAY)

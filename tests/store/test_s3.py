@@ -62,6 +62,49 @@ def goes_on_after_what_passes(tmp):
             holdfast(url, "check", "--read-data", env=s.env)
 
 
+@tap.test
+def what_is_not_found_by_somebody_else_is_not_gone(tmp):
+    """A proxy that has lost its server answers 404 to everything: no list is empty because of that."""
+    holdfast = repos.holdfast()
+    s3rig.fill(tmp / "tree", 2)
+    soon = "-o", "retry.limit=500ms", "-o", "retry.pause=50ms"
+    with s3server.Server(page=2) as s:
+        url = s.url("bucket")
+        holdfast(url, "init", env=s.env)
+        for i in range(4):
+            (tmp / "tree/new").write_bytes(os.urandom(1000 + i))
+            holdfast(url, "backup", "tree", cwd=tmp, env=s.env)
+        before = dict(s.buckets["bucket"])
+        for where in "prefix=snapshots", "continuation-token=snapshots":
+            s.faults.clear()
+            s.fail("GET", where, "404", times=1000)
+            s.forget()
+            r = holdfast(url, "snapshots", "--no-lock", *soon, env=s.env, check=1)
+            tap.contains(r.stderr, "no list, which is not an empty one (404)")
+            holdfast(url, "prune", "--max-unused", "0", *soon, env=s.env, check=1)
+            tap.eq(s.count("DELETE", "^(data|index|snapshots)/"), 0)
+        # Nor are files, of which HEAD has no words.
+        for method, where in ("GET", "^snapshots/"), ("GET", "^index/"), ("GET", "prefix=locks"):
+            s.faults.clear()
+            s.fail(method, where, "404", times=1000)
+            holdfast(url, "prune", "--max-unused", "0", "--no-cache", *soon, env=s.env, check=1)
+        tap.eq(s.count("DELETE", "^(data|index|snapshots)/"), 0)
+        s.faults.clear()
+        tap.eq({k: o for k, o in s.buckets["bucket"].items() if not k.startswith("locks/")}, before)
+        # It passes.
+        s.fail("GET", "prefix=snapshots", "404")
+        tap.eq(len(holdfast.json(url, "snapshots", "-o", "retry.pause=50ms", env=s.env)), 4)
+        s.fail("HEAD", "^data/", "404")
+        r = holdfast(url, "check", "--read-data", "-o", "s3.enable-restore=true", "-o", "retry.pause=50ms",
+                     env={**s.env, "RESTIC_FEATURES": "s3-restore"})
+        tap.contains(r.stderr, "the file is there, but HEAD does not find it")
+        # And a bucket that is gone is no empty one, which is for good.
+        s.fail("GET", "prefix=snapshots", "nobucket", times=2)
+        r = holdfast(url, "snapshots", "--no-lock", env=s.env, check=1)
+        tap.contains(r.stderr, "only init makes a bucket")
+        tap.eq(s.faults[-1].times, 1)
+
+
 @long
 def a_server_that_says_nothing_does_not_hold_us(tmp):
     holdfast = repos.holdfast()

@@ -110,7 +110,11 @@ TEST(what_answers_mean)
 		enum hf_code code;
 		const char *text;
 	} cases[] = {
-		{404, "", HF_ENOTFOUND, "GET http://h/b: no such file (404)"},
+		{404, "", HF_EIO,
+			"GET http://h/b: not found, and not in the words of S3 (404)"},
+		{404, "404 page not found\n", HF_EIO, "not in the words of S3 (404)"},
+		{404, "<html><body>no</body></html>", HF_EIO, "not in the words of S3"},
+		{404, ERROR("NoSuchBucket"), HF_EFATAL, "only init makes a bucket"},
 		{404, ERROR("NoSuchKey"), HF_ENOTFOUND, "NoSuchKey: m (404)"},
 		{404, ERROR("NoSuchUpload"), HF_EIO, "NoSuchUpload"},
 		{416, ERROR("InvalidRange"), HF_ECORRUPT, "InvalidRange"},
