@@ -133,7 +133,8 @@ struct hf_err *s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answ
 /*
  * What an answer means, NULL for 2xx: HF_ENOTFOUND for 404 with a code of S3's, HF_EIO for what S3's
  * own clients try again and for any other 404, HF_ECORRUPT for 416, HF_EFATAL for the rest, a missing
- * bucket among it. Texts have S3's code and message.
+ * bucket among it. Texts have S3's code and message, and the error knows how long the server wants to
+ * be left alone (hf_err_wait()).
  */
 struct hf_err *s3_error(const struct hf_http_answer *a) HF_MUST;
 

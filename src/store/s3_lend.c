@@ -56,7 +56,7 @@ refusal(struct s3_lender *l, const struct hf_err *e)
 
 	if (hf_err_code(told) == HF_EFATAL)
 		l->refusal = hf_str_dup(hf_str(hf_err_text(told)));
-	return told;
+	return hf_err_later(told, hf_err_wait(e));
 }
 
 /* Asks for keys if they are due. */

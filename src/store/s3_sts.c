@@ -127,8 +127,9 @@ refusal(const struct hf_http_answer *a)
 	s3_add_shown(&text, said.code);
 	hf_buf_add_str(&text, ": ");
 	s3_add_shown(&text, said.message);
-	return hf_err(may_pass ? HF_EIO : HF_EFATAL, "%s: %.*s (%d)", a->what, (int)text.len,
-		(const char *)text.p, a->status);
+	struct hf_err *e = hf_err(may_pass ? HF_EIO : HF_EFATAL, "%s: %.*s (%d)", a->what,
+		(int)text.len, (const char *)text.p, a->status);
+	return hf_err_later(e, a->retry_after);
 }
 
 /* ---- what it is asked ---- */

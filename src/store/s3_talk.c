@@ -149,8 +149,9 @@ s3_error_in(const struct hf_http_answer *a, struct hf_bytes body)
 	/* Inside an answer of success only the code can tell. */
 	if (a->status / 100 == 2)
 		return hf_err(HF_EIO, "%s: %.*s", a->what, (int)text.len, (const char *)text.p);
-	return hf_err(code_of(a, said.code), "%s: %.*s (%d)%s", a->what, (int)text.len,
-		(const char *)text.p, a->status, advice(said.code));
+	struct hf_err *e = hf_err(code_of(a, said.code), "%s: %.*s (%d)%s", a->what,
+		(int)text.len, (const char *)text.p, a->status, advice(said.code));
+	return hf_err_later(e, a->retry_after);
 }
 
 struct hf_err *
@@ -165,11 +166,12 @@ s3_error(const struct hf_http_answer *a)
 	if (e != NULL)
 		return e;
 	/* HEAD has no body; and what a proxy says is not XML. */
-	return hf_err(code_of(a, none), "%s: %s (%d)", a->what,
+	e = hf_err(code_of(a, none), "%s: %s (%d)", a->what,
 		a->status == 404   ? "not found, and not in the words of S3"
 		: a->status == 403 ? "access denied"
 				   : "the server refuses",
 		a->status);
+	return hf_err_later(e, a->retry_after);
 }
 
 /* ---- one request ---- */

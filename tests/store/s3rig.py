@@ -177,7 +177,7 @@ class Sts(Served):
                     self.answer(200, top.answer(self, fields))
                 except s3server.Refused as e:
                     self.answer(e.status, f"<ErrorResponse><Error><Type>Sender</Type><Code>{e.code}</Code><Message>"
-                                f"{e.message}</Message></Error><RequestId>1</RequestId></ErrorResponse>")
+                                f"{e.message}</Message></Error><RequestId>1</RequestId></ErrorResponse>", e.headers)
 
             do_GET = do_PUT = do_DELETE = do_HEAD = None
 

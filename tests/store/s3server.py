@@ -11,7 +11,8 @@ nothing with the program's signer: the path and the query must come in canonical
 `x-amz-` headers must be signed, the hash of the body must be right. Buckets are found by path, or
 by the first label of the host name. `python3 s3server.py PORT` serves until it is killed.
 
-Kinds of faults: "500", "slowdown" (503), "timeout" (400 RequestTimeout), "denied" (403), "nobucket" (404), "reset" (the
+Kinds of faults: "500", "slowdown" (503), "later" (503 with
+Retry-After: 1), "timeout" (400 RequestTimeout), "denied" (403), "nobucket" (404), "reset" (the
 connection, in the middle of the body where there is one), "stall" (nothing, until the other side
 gives up), "truncate" (half of the body and a proper end of the connection), "length" (a header
 that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "expired" (400 ExpiredToken), "404"
@@ -233,9 +234,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
         try:
             body = self.verify(body)
-            if fault in ("500", "slowdown", "timeout", "denied", "nobucket", "expired", "skew"):
+            if fault in ("500", "slowdown", "later", "timeout", "denied", "nobucket", "expired", "skew"):
                 raise Refused(*{"500": (500, "InternalError", "We are at fault."),
                                 "slowdown": (503, "SlowDown", "Please reduce your rate."),
+                                "later": (503, "SlowDown", "Not now.", "", {"Retry-After": 1}),
                                 "timeout": (400, "RequestTimeout", "Nothing came for long."),
                                 "denied": (403, "AccessDenied", "Access Denied."),
                                 "nobucket": (404, "NoSuchBucket", "The bucket does not exist."),

@@ -293,6 +293,11 @@ def a_web_identity_is_exchanged_for_keys(tmp):
                             "RoleSessionName": "pod", "WebIdentityToken": sts.web_token}])
         holdfast(url, "backup", "tree", cwd=tmp, env=env)
         tap.eq(len(sts.asked), 2, "once for the whole command")
+        # Both services say when to come again.
+        sts.fails = [(503, "Throttling", "not now", "", {"Retry-After": 1})]
+        s.fail("GET", "^config", "later")
+        r = holdfast(url, "cat", "config", "--no-lock", "-o", "retry.pause=20ms", env=env)
+        tap.eq(r.stderr.count("retrying after 1s:"), 2, r.stderr)
         # The token is read anew each time: whoever writes it does so before it ends.
         sts.asked.clear()
         s.fail("PUT", "^snapshots/", "expired")

@@ -142,6 +142,15 @@ TEST(what_answers_mean)
 		CHECK_ERR_TEXT(s3_error(&a), cases[i].code, cases[i].text);
 		hf_http_answer_clear(&a);
 	}
+	for (int i = 0; i < 2; i++) {
+		struct hf_http_answer a = answer(503, i == 0 ? ERROR("SlowDown") : "");
+
+		a.retry_after = 7;
+		struct hf_err *e = s3_error(&a);
+		CHECK_EQ((int)hf_err_wait(e), 7);
+		hf_err_free(e);
+		hf_http_answer_clear(&a);
+	}
 	struct hf_http_answer a = answer(200, "");
 	CHECK_OK(s3_error(&a));
 	CHECK_OK(s3_error_in(&a, hf_str_bytes(hf_str("<Fine/>"))));
