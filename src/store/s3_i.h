@@ -62,6 +62,7 @@ struct s3 {
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
 
+	atomic_bool sends_md5;  /* the bucket takes nothing without */
 	atomic_llong clock_off; /* seconds that the server is ahead of us, 0 unless it minded */
 	pthread_mutex_t lock;   /* guards what follows */
 	char *region;
@@ -74,7 +75,7 @@ enum { S3_PARAMS = 6, S3_HEADERS = 4 };
 enum {
 	S3_HEADERS_MAX =
 		80 << 10, /* bytes of header lines; session tokens have some thousands */
-	S3_LINES = S3_HEADERS + 5,
+	S3_LINES = S3_HEADERS + 6,
 };
 
 /* Header lines, in one buffer that never moves and is wiped afterwards. */
@@ -125,8 +126,9 @@ struct s3_ask {
 enum { S3_DATE, S3_MODIFIED, S3_ETAG, S3_REGION, S3_CLASS, S3_RESTORE };
 
 /*
- * Makes the request and signs it. An answer that tells us the region of the bucket or that our clock
- * is wrong is learned from, and the request made anew. NULL: there is an answer, of any status.
+ * Makes the request and signs it. An answer that tells us the region of the bucket, that our clock is
+ * wrong, that keys have ended or that MD5 is wanted is learned from, and the request made anew. NULL:
+ * there is an answer, of any status.
  */
 struct hf_err *s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a) HF_MUST;
 

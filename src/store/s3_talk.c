@@ -5,6 +5,7 @@
 
 #include "base/clocks.h"
 #include "base/time.h"
+#include "codec/md5.h"
 #include "codec/sha256.h"
 #include "net/xml.h"
 #include "store/s3_i.h"
@@ -12,7 +13,7 @@
 
 enum {
 	SKEW_S = 240, /* servers put up with five minutes, most of them with more */
-	TRIES = 4,    /* one for the region, one for the clock, one for new keys */
+	TRIES = 5,    /* one each for the region, the clock, new keys and MD5 */
 };
 
 /* ---- what it says ---- */
@@ -236,9 +237,44 @@ aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
 	return hf_buf_ok(&t->url);
 }
 
+/* With what a request was made, which an answer may have something against. */
+struct tried {
+	struct s3_keys keys;
+	char *region;
+	long long off; /* of the clock */
+	bool has_md5;
+};
+
+static void
+tried_clear(struct tried *t)
+{
+	s3_keys_clear(&t->keys);
+	free(t->region);
+}
+
 static struct hf_err *
-send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
-	const char *region, struct hf_http_answer *a)
+add_headers(struct s3_lines *l, const struct s3_ask *ask, const struct tried *t,
+	const char *host, const char *payload)
+{
+	struct hf_md5_text md5;
+
+	HF_TRY(s3_lines_init(l));
+	s3_lines_host(l, host);
+	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
+		s3_lines_add(l, ask->headers[i].name, ask->headers[i].value);
+	s3_lines_add(l, "x-amz-content-sha256", payload);
+	if (!t->has_md5)
+		return NULL;
+	if (!hf_md5_base64(ask->body, &md5))
+		return hf_err(HF_EFATAL, "the bucket takes nothing without its MD5, which this "
+					 "system does not allow");
+	s3_lines_add(l, "content-md5", md5.s);
+	return NULL;
+}
+
+static struct hf_err *
+send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
+	struct hf_http_answer *a)
 {
 	static const char *const want[] = {"Date", "Last-Modified", "ETag",
 		"x-amz-bucket-region", "x-amz-storage-class", "x-amz-restore"};
@@ -250,21 +286,17 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct s3_keys *keys,
 	struct hf_id hash = ask->hash != NULL ? *ask->hash : hf_sha256(ask->body);
 	struct hf_hex payload = hf_id_hex(&hash);
 
-	HF_TRY(s3_lines_init(&l));
 	HF_TRY(aim(s, ask, &t));
-	s3_lines_host(&l, (const char *)t.host.p);
-	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
-		s3_lines_add(&l, ask->headers[i].name, ask->headers[i].value);
-	s3_lines_add(&l, "x-amz-content-sha256", payload.s);
+	HF_TRY(add_headers(&l, ask, tried, (const char *)t.host.p, payload.s));
 	struct hf_sigv4_request to_sign = {
 		.method = ask->method,
 		.path = (const char *)t.path.p,
 		.query = (const char *)t.query.p,
 		.payload = payload.s,
 	};
-	if (keys->id.len > 0)
-		HF_TRY(s3_lines_sign(&l, &to_sign, keys, region, "s3",
-			hf_time_now().sec + atomic_load(&s->clock_off)));
+	if (tried->keys.id.len > 0)
+		HF_TRY(s3_lines_sign(&l, &to_sign, &tried->keys, tried->region, "s3",
+			hf_time_now().sec + tried->off));
 	HF_TRY(hf_buf_ok(&l.text));
 	struct hf_http_request r = {
 		.method = ask->method,
@@ -311,19 +343,19 @@ learn_region(struct s3 *s, const char *tried, struct hf_str region)
  * in a header, or keys that have ended. The same goes for a request that has room for an answer.
  */
 static bool
-ask_for_reason(struct s3 *s, const struct s3_keys *keys, const char *tried)
+ask_for_reason(struct s3 *s, const struct tried *tried)
 {
 	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	hf_auto(hf_http_answer) a = {0};
-	hf_autoptr(hf_err) e = send_once(s, &ask, keys, tried, &a);
+	hf_autoptr(hf_err) e = send_once(s, &ask, tried, &a);
 	struct said said;
 
 	if (e != NULL || !read_error(hf_buf_bytes(&a.says), &scratch, &said))
 		return false;
 	if (hf_str_is(said.code, "ExpiredToken"))
-		return s->lender != NULL && s3_lender_expire(s->lender, keys);
-	return learn_region(s, tried, said.region);
+		return s->lender != NULL && s3_lender_expire(s->lender, &tried->keys);
+	return learn_region(s, tried->region, said.region);
 }
 
 /* Takes over the server's time, which stands in every answer of HTTP. */
@@ -364,10 +396,29 @@ is_time_wrong(const struct hf_http_answer *a, long long tried)
 	return llabs(there.sec - hf_time_now().sec - tried) > SKEW_S;
 }
 
+/*
+ * A bucket with Object Lock, which keeps what is in it for so long, refuses uploads that have no
+ * checksum besides the one that is signed. Of those that there are, every server knows MD5; for all
+ * others it would be work for nothing.
+ */
+static bool
+learn_md5(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
+	const struct said *said)
+{
+	if (strcmp(ask->method, "PUT") != 0 || ask->key == NULL || tried->has_md5)
+		return false;
+	if (!hf_str_is(said->code, "InvalidRequest") &&
+		!hf_str_is(said->code, "MissingContentMD5") &&
+		memmem(said->message.p, said->message.len, "MD5", 3) == NULL)
+		return false;
+	atomic_store(&s->sends_md5, true);
+	return true;
+}
+
 /* Whether the same request makes sense once more, with what the answer told us. */
 static bool
-learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
-	const char *tried, long long off, bool is_head)
+learn(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
+	const struct hf_http_answer *a)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	struct said said;
@@ -377,36 +428,37 @@ learn(struct s3 *s, const struct hf_http_answer *a, const struct s3_keys *keys,
 			       hf_str_is(said.code, "RequestExpired")))
 		return learn_time(s, a);
 	if (is_said && hf_str_is(said.code, "ExpiredToken"))
-		return s->lender != NULL && s3_lender_expire(s->lender, keys);
+		return s->lender != NULL && s3_lender_expire(s->lender, &tried->keys);
 	if (a->status != 301 && a->status != 307 && a->status != 400 && a->status != 403)
 		return false;
 	if (a->values[S3_REGION] != NULL &&
-		learn_region(s, tried, hf_str(a->values[S3_REGION])))
+		learn_region(s, tried->region, hf_str(a->values[S3_REGION])))
 		return true;
 	if (is_said)
-		return learn_region(s, tried, said.region);
-	if (!is_head)
+		return learn_region(s, tried->region, said.region) ||
+		       (a->status == 400 && learn_md5(s, ask, tried, &said));
+	if (strcmp(ask->method, "HEAD") != 0)
 		return false;
 	/* No room for the reason. */
-	return a->status == 403 ? is_time_wrong(a, off) && learn_time(s, a)
-				: ask_for_reason(s, keys, tried);
+	return a->status == 403 ? is_time_wrong(a, tried->off) && learn_time(s, a)
+				: ask_for_reason(s, tried);
 }
 
 struct hf_err *
 s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 {
-	const bool is_head = strcmp(ask->method, "HEAD") == 0;
+	const bool has_file = strcmp(ask->method, "PUT") == 0 && ask->key != NULL;
 
 	for (int i = 1;; i++) {
-		hf_autofree char *region = s3_region(s);
-		long long off = atomic_load(&s->clock_off);
-		hf_auto(s3_keys) keys = {0};
+		hf_auto(tried) tried = {.region = s3_region(s),
+			.off = atomic_load(&s->clock_off),
+			.has_md5 = has_file && atomic_load(&s->sends_md5)};
 
 		if (s->lender != NULL)
-			HF_TRY(s3_lender_keys(s->lender, &keys));
-		HF_TRY(send_once(s, ask, &keys, region, a));
+			HF_TRY(s3_lender_keys(s->lender, &tried.keys));
+		HF_TRY(send_once(s, ask, &tried, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, a, &keys, region, off, is_head))
+			!learn(s, ask, &tried, a))
 			return NULL;
 	}
 }

@@ -341,8 +341,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             head += f"<NextMarker>{escape(last)}</NextMarker>"
         return lambda f: self.xml("ListBucketResult", head + "".join(out), f)
 
+    def is_checked(self):
+        """What is uploaded to a bucket with Object Lock has a checksum of its own."""
+        if self.server.top.object_lock and not self.headers.get("Content-MD5"):
+            raise Refused(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put "
+                          "Object requests with Object Lock parameters")
+
     def store(self, objects, data):
         top = self.server.top
+        self.is_checked()
         old = objects.get(self.key)
         if top.conditional:
             if self.headers.get("If-None-Match") == "*" and old:
@@ -406,6 +413,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(404, "NoSuchUpload", "The upload does not exist.")
         _, parts, storage_class = top.uploads[upload]
         if self.command == "PUT":
+            self.is_checked()
             parts[int(self.query["partNumber"])] = body
             return lambda f: self.answer(200, headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
         if self.command == "DELETE":
@@ -445,10 +453,11 @@ class Server:
 
     `tls`: a certificate for localhost, as restd.Authority makes one; then the server speaks nothing else.
     `thaw`: so many seconds after it was ordered, what is in an archive can be read.
+    `object_lock`: the bucket keeps what is in it, and so wants Content-MD5 with it.
     """
 
     def __init__(self, port=0, region="us-east-1", token=None, conditional=True, page=1000,
-                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None, thaw=0.0):
+                 v1_only=False, anonymous=False, clock=0.0, domain=None, min_part=5 << 20, tls=None, thaw=0.0, object_lock=False):
         self.access, self.secret, self.token = "HFTESTKEY", "geheim/+=secret", token
         self.region, self.conditional, self.page, self.v1_only = region, conditional, page, v1_only
         self.anonymous, self.clock, self.domain, self.min_part = anonymous, clock, domain, min_part
@@ -456,7 +465,7 @@ class Server:
         self.buckets, self.uploads, self.faults, self.requests = {}, {}, [], []
         self.complete_fails = 0
         self.ended = set()  # session tokens whose time is over
-        self.thaw, self.accepted = thaw, 202
+        self.thaw, self.accepted, self.object_lock = thaw, 202, object_lock
         self.home = tempfile.TemporaryDirectory()
         self.http = _Http(("127.0.0.1", port), Handler)
         self.http.top = self

@@ -662,6 +662,22 @@ def large_files_go_in_parts(tmp):
         holdfast(url, "check", "--read-data", env=s.env)
 
 
+@tap.test
+def a_bucket_with_object_lock_gets_what_it_wants(tmp):
+    """MD5 of what is uploaded, from the second upload on; restic sends it always."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    s3rig.fill(tmp / "tree", 2, 6_000_000)
+    with s3server.Server(object_lock=True) as s:
+        url = s.url("bucket")
+        for command in ("init",), ("backup", "tree", "-o", "s3.part-size=5", "--compression", "off"):
+            s.forget()
+            holdfast(url, *command, cwd=tmp, env=s.env)
+            tap.eq([(m, size < 1000) for m, _, _, status, size in s.requests if status == 400], [("PUT", True)])
+        tap.ok(any("uploadId" in q for _, _, q, _, _ in s.requests), "no upload in parts")
+        restic(url, "backup", "tree", cwd=tmp, env=s.env)
+        holdfast(url, "check", "--read-data", env=s.env)
+
+
 @long
 def what_is_not_what_its_name_says_is_refused(tmp):
     """By the server: the name is the hash that it is told."""

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Against the vectors of FIPS 180-4 and the well-known million of 'a'; and in pieces. */
+/* Against the vectors of FIPS 180-4 and the well-known million of 'a'; and in pieces. MD5: RFC 1321's. */
+#include "codec/md5.h"
 #include "codec/sha256.h"
 #include "codec/sha256_many.h"
 #include "harness/test.h"
@@ -21,6 +22,24 @@ TEST(sha256_vectors)
 	check("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
 		"248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 	check("hello\n", "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
+}
+
+TEST(md5_in_base64)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{"", "1B2M2Y8AsgTpgAmY7PhCfg=="},
+		{"abc", "kAFQmDzST7DWlj99KOF/cg=="},
+		{"message digest", "+WtpfXy3k41SWi8xqvFh0A=="},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct hf_md5_text text;
+
+		CHECK(hf_md5_base64(hf_str_bytes(hf_str(cases[i].text)), &text));
+		CHECK_STR(text.s, cases[i].want);
+	}
 }
 
 TEST(sha256_in_pieces)
