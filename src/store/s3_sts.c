@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "base/clocks.h"
 #include "base/time.h"
 #include "codec/sha256.h"
 #include "net/sigv4.h"
@@ -16,7 +17,8 @@
 
 enum {
 	CONNECT_S = 4,
-	ASK_S = 10, /* one request; two roles in a row are had before one about a lock must be over */
+	ASK_S = 10, /* one request */
+	GET_S = 20, /* all; two roles in a row are had before a request about a lock must be over */
 	SKEW_S = 240,
 };
 
@@ -29,6 +31,7 @@ struct sts {
 	char *role, *session;
 	char *external_id, *policy; /* or NULL */
 	char *token_file;           /* or NULL */
+	double until; /* hf_clock() at which the request that is being made must be over */
 };
 
 static struct sts *
@@ -111,6 +114,18 @@ read_answer(struct hf_bytes body, struct hf_buf *scratch, struct answer *out)
 	return hf_xml_end(&x);
 }
 
+/* The service says that the keys that have signed the request have ended. */
+static bool
+is_expired(const struct hf_http_answer *a)
+{
+	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
+	hf_auto(answer) said = {0};
+
+	hf_err_free(read_answer(hf_buf_bytes(&a->says), &scratch, &said));
+	return hf_str_is(said.code, "ExpiredToken") ||
+	       hf_str_is(said.code, "ExpiredTokenException");
+}
+
 /* Any answer but 2xx. What is wrong with the other side, or with the way there, may pass. */
 static struct hf_err *
 refusal(const struct hf_http_answer *a)
@@ -169,22 +184,21 @@ fill_form(const struct sts *t, struct hf_buf *form)
 
 /* Adds what proves that the request comes from who has the base's keys. */
 static struct hf_err *
-sign(struct sts *t, struct hf_bytes form, int64_t clock_off, struct s3_lines *l)
+sign(struct sts *t, struct hf_bytes form, int64_t clock_off, const struct s3_keys *keys,
+	struct s3_lines *l)
 {
 	struct hf_id hash = hf_sha256(form);
 	struct hf_hex payload = hf_id_hex(&hash);
-	hf_auto(s3_keys) keys = {0};
 	struct hf_sigv4_request r = {
 		.method = "POST", .path = "/", .query = "", .payload = payload.s};
 
-	HF_TRY(s3_lender_keys(t->base, &keys));
 	s3_lines_host(l, t->host);
-	return s3_lines_sign(l, &r, &keys, t->region, "sts", hf_time_now().sec + clock_off);
+	return s3_lines_sign(l, &r, keys, t->region, "sts", hf_time_now().sec + clock_off);
 }
 
 static struct hf_err *
-ask(struct sts *t, struct hf_bytes form, int64_t clock_off, struct hf_http_answer *a,
-	struct s3_said *out)
+ask_with(struct sts *t, struct hf_bytes form, int64_t clock_off, const struct s3_keys *keys,
+	struct hf_http_answer *a, struct s3_said *out)
 {
 	static const char *const want[] = {"Date"};
 	hf_auto(s3_lines) l = {0};
@@ -194,7 +208,10 @@ ask(struct sts *t, struct hf_bytes form, int64_t clock_off, struct hf_http_answe
 	HF_TRY(s3_said_init(out));
 	s3_lines_add(&l, "content-type", "application/x-www-form-urlencoded");
 	if (t->base != NULL)
-		HF_TRY(sign(t, form, clock_off, &l));
+		HF_TRY(sign(t, form, clock_off, keys, &l));
+	double left = t->until - hf_clock();
+	if (left <= 0)
+		return hf_err(HF_EIO, "no keys within %d s", GET_S);
 	const struct hf_http_request r = {
 		.method = "POST",
 		.url = t->url,
@@ -204,11 +221,31 @@ ask(struct sts *t, struct hf_bytes form, int64_t clock_off, struct hf_http_answe
 		.out = &out->text,
 		.want = want,
 		.n_want = 1,
-		.deadline_s = ASK_S,
+		.deadline_s = left < ASK_S ? left : ASK_S,
 		.no_pace = true,
 		.no_redirect = true,
 	};
 	return hf_http_do(t->http, &r, a);
+}
+
+/* With the base's keys, and with new ones if the service has no more use for those. */
+static struct hf_err *
+ask(struct sts *t, struct hf_bytes form, int64_t clock_off, struct hf_http_answer *a,
+	struct s3_said *out)
+{
+	for (int i = 1;; i++) {
+		hf_auto(s3_keys) keys = {0};
+
+		/* Asking for them has its own time. */
+		double before = hf_clock();
+		if (t->base != NULL)
+			HF_TRY(s3_lender_keys(t->base, &keys));
+		t->until += hf_clock() - before;
+		HF_TRY(ask_with(t, form, clock_off, &keys, a, out));
+		if (a->status / 100 != 4 || t->base == NULL || i == 2 || !is_expired(a) ||
+			!s3_lender_expire(t->base, &keys))
+			return NULL;
+	}
 }
 
 /* By how much its clock is ahead of ours, if that is too much for it; else 0. */
@@ -234,6 +271,7 @@ sts_get(struct s3_source *s, struct s3_keys *out, int64_t *end)
 	HF_TRY(s3_said_init(&form));
 	HF_TRY(s3_said_init(&scratch));
 	HF_TRY(fill_form(t, &form.text));
+	t->until = hf_clock() + GET_S;
 	HF_TRY(ask(t, hf_buf_bytes(&form.text), 0, &a, &said));
 	if (a.status / 100 == 4 && t->base != NULL && clock_off(&a) != 0)
 		HF_TRY(ask(t, hf_buf_bytes(&form.text), clock_off(&a), &a, &said));

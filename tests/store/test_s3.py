@@ -319,6 +319,33 @@ def a_web_identity_is_exchanged_for_keys(tmp):
             tap.ok("of-test" not in r.stderr and "of+test" not in r.stderr, r.stderr)
 
 
+@tap.test
+def the_keys_that_a_role_is_had_with_may_end_as_well(tmp):
+    """They are in a file, into which somebody writes new ones."""
+    holdfast = repos.holdfast()
+    with s3server.Server() as s, s3rig.Sts(s) as sts:
+        url, profile = s.url("bucket"), tmp / "credentials"
+        env = {**s.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": str(profile),
+               "RESTIC_AWS_ASSUME_ROLE_ARN": sts.ROLE, "RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT": sts.url}
+
+        def keys(token):
+            profile.write_text(f"[default]\naws_access_key_id={sts.access}\naws_secret_access_key={sts.secret}\n"
+                               f"aws_session_token={token}\n")
+            sts.token = token
+        keys("first-of-test")
+        holdfast(url, "init", env=env)
+        locks = s.count("PUT", "^locks/")
+        run = holdfast.start(url, "with-lock", "--", "sh", "-c", f"until [ -e {tmp}/go ]; do sleep 0.05; done", env=env)
+        locking.until("a lock", lambda: s.count("PUT", "^locks/") > locks)
+        sts.ended.add("first-of-test")
+        keys("second-of-test")
+        end_keys(sts)
+        (tmp / "go").touch()
+        out, err = run.communicate(timeout=60)
+        tap.eq(run.returncode, 0, err.decode())
+        tap.eq([k for k in s.buckets["bucket"] if k.startswith("locks/")], [])
+
+
 @long
 def keys_that_end_are_asked_for_again_by_whom_head_does_not_tell(tmp):
     """Hours of waiting for an archive are answers without a body, and the keys end meanwhile."""
