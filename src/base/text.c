@@ -111,3 +111,33 @@ hf_text_bool(const char *s, bool *out)
 	}
 	return false;
 }
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char *
+hf_text_unescape(struct hf_str s)
+{
+	hf_autofree char *copy = hf_str_dup(s);
+	char *to = copy;
+
+	for (const char *from = copy; *from != '\0'; to++) {
+		if (*from != '%') {
+			*to = *from++;
+			continue;
+		}
+		int high = hex_digit(from[1]), low = high >= 0 ? hex_digit(from[2]) : -1;
+		if (low < 0 || (high == 0 && low == 0))
+			return NULL;
+		*to = (char)(high << 4 | low);
+		from += 3;
+	}
+	*to = '\0';
+	return hf_steal(copy);
+}

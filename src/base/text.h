@@ -23,4 +23,10 @@ bool hf_text_line(struct hf_str *rest, struct hf_str *line);
 /* Reads 1, t, T, true, TRUE, True, or 0, f and so on, as Go's programs do. False: it is neither. */
 bool hf_text_bool(const char *s, bool *out);
 
+/*
+ * A copy in which the percent escapes of a URL are bytes; the caller frees it. NULL: one is none, or is
+ * that of byte 0.
+ */
+char *hf_text_unescape(struct hf_str s);
+
 #endif

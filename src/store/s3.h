@@ -5,6 +5,7 @@
  *	s3:host/bucket/prefix		TLS; also s3:https://host:port/..., s3://host/...
  *	s3:http://host:port/bucket	without TLS
  *
+ * With http:// or https:// it is a URL, whose escapes (%20) are decoded; else they are themselves.
  * Keys of objects are `prefix`/ and then the names of restic-format 1.1. Whose keys are used says
  * s3_keys.h, s3_source_find(). Options, as restic's unless it says otherwise:
  *

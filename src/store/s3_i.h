@@ -23,7 +23,10 @@ enum s3_lookup {
 	S3_PATH, /* https://host/bucket/key */
 };
 
-/* "host/bucket/prefix", "//host/…", "http://host:port/…": what follows "s3:". */
+/*
+ * "host/bucket/prefix", "//host/…", "http://host:port/…": what follows "s3:". As in restic, http:// and
+ * https:// make it a URL, in whose path escapes such as %20 stand for bytes; else they are themselves.
+ */
 struct s3_place {
 	bool is_plain; /* http */
 	char *host;    /* in lower case, with its port unless that is the usual one */

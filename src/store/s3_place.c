@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #include "base/path.h"
+#include "base/text.h"
 #include "store/s3_i.h"
 
 void
@@ -57,15 +58,18 @@ s3_place_parse(const char *text, struct s3_place *out)
 {
 	static const char form[] = "the name of the repository is not of the form "
 				   "s3:host/bucket/prefix or s3:http://host:port/bucket/prefix";
-	hf_autofree char *clean = NULL, *rooted = NULL;
+	hf_autofree char *clean = NULL, *rooted = NULL, *path = NULL;
 	struct hf_str host, bucket;
+	bool is_url = true;
 
 	out->is_plain = begins(text, "http://");
 	if (out->is_plain)
 		text += strlen("http://");
 	else if (begins(text, "https://"))
 		text += strlen("https://");
-	else if (begins(text, "//"))
+	else
+		is_url = false;
+	if (!is_url && begins(text, "//"))
 		text += strlen("//");
 	host = (struct hf_str){text, strcspn(text, "/")};
 	/* There is no place for a password, but somebody may try. */
@@ -73,6 +77,14 @@ s3_place_parse(const char *text, struct s3_place *out)
 		return hf_err(HF_EINVAL, "%s", form);
 	text += host.len;
 	text += *text == '/';
+	/* restic drops a query, and would have its repository elsewhere. */
+	if (is_url && strpbrk(text, "?#") != NULL)
+		return hf_err(
+			HF_EINVAL, "in a URL, ? and # are to be written as %%3F and %%23");
+	path = is_url ? hf_text_unescape(hf_str(text)) : hf_str_dup(hf_str(text));
+	if (path == NULL)
+		return hf_err(HF_EINVAL, "in a URL, %% is to be written as %%25");
+	text = path;
 	bucket = (struct hf_str){text, strcspn(text, "/")};
 	if (bucket.len == 0)
 		return hf_err(HF_EINVAL, "%s: the bucket is missing", form);

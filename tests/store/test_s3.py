@@ -32,7 +32,8 @@ def keeps_the_contract(tmp):
 @tap.test
 def shares_a_repository_with_restic(tmp):
     with s3server.Server(page=5) as s:
-        s3rig.interop(s.url("bucket/some/prefix"), tmp, s.env)
+        s3rig.interop(s.url("bucket/some%20prefix+/%C3%A4"), tmp, s.env)
+        tap.contains(list(s.buckets["bucket"]), "some prefix+/\u00e4/config")
 
 
 KINDS = ("500", "slowdown", "timeout", "reset", "truncate", "length", "late", "skew") if IS_FULL else ("reset",)

@@ -19,10 +19,17 @@ TEST(places)
 		{"http://127.0.0.1:9000/b.c/x y/../../../z", true, "127.0.0.1:9000", "b.c",
 			"z"},
 		{"http://[::1]:9000/bucket/p", true, "[::1]:9000", "bucket", "p"},
+		/* Escapes are those of URLs, as restic's. */
+		{"http://h/bucket/my%20repo%2fa%25/\xc3\xa4+%c3%A4", true, "h", "bucket",
+			"my repo/a%/\xc3\xa4+\xc3\xa4"},
+		{"https://h/b%2Dc/x y", false, "h", "b-c", "x y"},
+		{"h/bucket/my%20repo?#", false, "h", "bucket", "my%20repo?#"},
+		{"//h/bucket/my%2", false, "h", "bucket", "my%2"},
 	};
 	static const char *const wrong[] = {"", "/", "host", "host/", "host//x", "http://",
 		"//", "http:///bucket", "https://u:p@host/bucket", "host/b cket", "host/../x",
-		"ho st/b"};
+		"ho st/b", "http://h/b/a%2", "http://h/b/a%zz", "http://h/b/a%00",
+		"http://h/b/a?b", "https://h/b/a#b", "http://h/%2fb"};
 
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
 		hf_auto(s3_place) p = {0};
