@@ -50,13 +50,14 @@ file_error(const struct hf_name *name, const struct hf_http_answer *a)
 
 /* Of a file that HEAD, which has no words, did not find. */
 static struct hf_err *
-confirm_absence(struct s3 *s, const char *key, bool is_lock)
+confirm_absence(struct s3 *s, const char *key, const struct s3_ask *head)
 {
 	hf_auto(hf_http_answer) a = {0};
 	hf_auto(hf_buf) byte = HF_BUF_MAX(1);
 	const struct s3_ask ask = {.method = "GET",
 		.key = key,
-		.is_lock = is_lock,
+		.is_lock = head->is_lock,
+		.until = head->until,
 		.is_range = true,
 		.len = 1,
 		.out = &byte};
@@ -72,12 +73,14 @@ struct hf_err *
 s3_head(struct s3 *s, const struct hf_name *name, struct hf_http_answer *a)
 {
 	hf_auto(s3_key) key = s3_key_of(s, name);
-	const struct s3_ask ask = {
-		.method = "HEAD", .key = key.s, .is_lock = name->kind == HF_LOCK};
+	const struct s3_ask ask = {.method = "HEAD",
+		.key = key.s,
+		.is_lock = name->kind == HF_LOCK,
+		.until = s3_until(name->kind == HF_LOCK)};
 
 	HF_TRY(s3_do(s, &ask, a));
 	if (a->status == 404 && name->kind != HF_CONFIG)
-		return confirm_absence(s, key.s, ask.is_lock);
+		return confirm_absence(s, key.s, &ask);
 	HF_TRY(file_error(name, a));
 	if (!a->has_size)
 		return hf_err(
@@ -160,6 +163,7 @@ struct listing {
 	enum hf_kind kind;
 	hf_store_list_fn *fn;
 	void *arg;
+	double until;        /* s3_ask's */
 	char *prefix;        /* with the kind's folder and a slash */
 	struct hf_buf token; /* where the next page begins, with a NUL; empty at first */
 	bool is_more;
@@ -275,7 +279,10 @@ list_page(struct listing *l)
 {
 	hf_auto(hf_buf) page = HF_BUF_SPOOL(PAGE_MAX);
 	hf_auto(hf_http_answer) a = {0};
-	struct s3_ask ask = {.method = "GET", .is_lock = l->kind == HF_LOCK, .out = &page};
+	struct s3_ask ask = {.method = "GET",
+		.is_lock = l->kind == HF_LOCK,
+		.until = l->until,
+		.out = &page};
 
 	add_param(&ask, "prefix", l->prefix);
 	/* Packs have folders, which are not to be listed one by one. */
@@ -302,8 +309,12 @@ static struct hf_err *
 s3_list(struct hf_store *st, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
 {
 	struct s3 *s = s3_of(st);
-	hf_auto(listing) l = {
-		.s = s, .kind = kind, .fn = fn, .arg = arg, .token = HF_BUF_MAX(4 * KEY_MAX)};
+	hf_auto(listing) l = {.s = s,
+		.kind = kind,
+		.fn = fn,
+		.arg = arg,
+		.until = s3_until(kind == HF_LOCK),
+		.token = HF_BUF_MAX(4 * KEY_MAX)};
 
 	if (kind == HF_CONFIG)
 		return hf_store_list_config(st, fn, arg);

@@ -114,7 +114,12 @@ struct s3_ask {
 	const char *method;
 	const char *key; /* of an object; NULL: the bucket */
 	bool is_lock;    /* it is about a lock: nothing makes it wait, and it is over in time */
-	bool is_bounded; /* a change that is over after WEB_CHANGE_S */
+	bool is_bounded; /* a change that is over after the store's within_s */
+	/*
+	 * What is over in time is so after all tries together, with the keys and all else that they
+	 * need. For calls of several requests: hf_clock() at which all are over. 0: it begins now.
+	 */
+	double until;
 	struct hf_bytes body;
 	const struct hf_id *hash; /* of the body if that is known; NULL: it is computed */
 	struct hf_sigv4_pair params[S3_PARAMS],
@@ -148,6 +153,9 @@ struct hf_err *s3_error_in(const struct hf_http_answer *a, struct hf_bytes body)
 
 /* True when the answer is an error with that code. */
 bool s3_has_code(const struct hf_http_answer *a, const char *code);
+
+/* hf_clock() at which a call about a lock that begins now is over; 0: it is about no lock. */
+double s3_until(bool is_lock);
 
 /* The region of the bucket as far as we know; the caller frees it. */
 char *s3_region(struct s3 *s);

@@ -86,6 +86,7 @@ put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_b
 struct upload {
 	struct s3 *s;
 	const char *key;
+	bool is_bounded; /* at its end, which is when the file comes to be */
 	char *id;
 	struct hf_buf list; /* the parts, as the last request names them */
 };
@@ -147,6 +148,7 @@ complete(struct upload *u)
 	struct s3_ask ask = {
 		.method = "POST",
 		.key = u->key,
+		.is_bounded = u->is_bounded,
 		.params = {{"uploadId", u->id}},
 		.out = &body,
 	};
@@ -204,6 +206,7 @@ s3_put(struct hf_store *st, const struct hf_name *name, struct hf_bytes data)
 	} else {
 		struct upload u = {.s = s,
 			.key = key.s,
+			.is_bounded = name->kind != HF_PACK,
 			.list = HF_BUF_MAX(PART_TEXT * (size_t)MAX_PARTS)};
 
 		e = put_parts(&u, name, data);

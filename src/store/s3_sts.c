@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 
-#include "base/clocks.h"
 #include "base/time.h"
 #include "codec/sha256.h"
 #include "net/sigv4.h"

@@ -272,8 +272,24 @@ add_headers(struct s3_lines *l, const struct s3_ask *ask, const struct tried *t,
 	return NULL;
 }
 
+double
+s3_until(bool is_lock)
+{
+	return is_lock ? hf_clock() + HF_LOCK_CALL_S : 0;
+}
+
+/* hf_clock() at which what `ask` wants must be over, or 0. */
+static double
+until(const struct s3 *s, const struct s3_ask *ask)
+{
+	if (ask->until != 0 || ask->is_lock)
+		return ask->until != 0 ? ask->until : s3_until(true);
+	return ask->is_bounded ? hf_clock() + s->store.within_s : 0;
+}
+
+/* One try, over at `end` unless that is 0. */
 static struct hf_err *
-send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
+send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried, double end,
 	struct hf_http_answer *a)
 {
 	static const char *const want[] = {"Date", "Last-Modified", "ETag",
@@ -310,14 +326,15 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
 		.out = ask->out,
 		.want = want,
 		.n_want = sizeof want / sizeof want[0],
-		.deadline_s = ask->is_lock      ? HF_LOCK_CALL_S
-			      : ask->is_bounded ? WEB_CHANGE_S
-						: 0,
+		.deadline_s = end == 0 ? 0 : end - hf_clock(),
 		.no_redirect = true,
 		.no_pace = ask->is_lock,
 		/* Who is interrupted gives his lock back. */
 		.no_stop = ask->is_lock && ask->is_bounded,
 	};
+	if (end != 0 && r.deadline_s <= 0)
+		return hf_err(
+			HF_EIO, "%s took too long, with all that went before it", ask->method);
 	return hf_http_do(s->http, &r, a);
 }
 
@@ -343,12 +360,12 @@ learn_region(struct s3 *s, const char *tried, struct hf_str region)
  * in a header, or keys that have ended. The same goes for a request that has room for an answer.
  */
 static bool
-ask_for_reason(struct s3 *s, const struct tried *tried)
+ask_for_reason(struct s3 *s, const struct tried *tried, double end)
 {
 	const struct s3_ask ask = {.method = "GET", .params = {{"location", ""}}};
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
 	hf_auto(hf_http_answer) a = {0};
-	hf_autoptr(hf_err) e = send_once(s, &ask, tried, &a);
+	hf_autoptr(hf_err) e = send_once(s, &ask, tried, end, &a);
 	struct said said;
 
 	if (e != NULL || !read_error(hf_buf_bytes(&a.says), &scratch, &said))
@@ -417,7 +434,7 @@ learn_md5(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
 
 /* Whether the same request makes sense once more, with what the answer told us. */
 static bool
-learn(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
+learn(struct s3 *s, const struct s3_ask *ask, const struct tried *tried, double end,
 	const struct hf_http_answer *a)
 {
 	hf_auto(hf_buf) scratch = HF_BUF_MAX(HF_HTTP_SAYS);
@@ -441,13 +458,14 @@ learn(struct s3 *s, const struct s3_ask *ask, const struct tried *tried,
 		return false;
 	/* No room for the reason. */
 	return a->status == 403 ? is_time_wrong(a, tried->off) && learn_time(s, a)
-				: ask_for_reason(s, tried);
+				: ask_for_reason(s, tried, end);
 }
 
 struct hf_err *
 s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 {
 	const bool has_file = strcmp(ask->method, "PUT") == 0 && ask->key != NULL;
+	const double end = until(s, ask);
 
 	for (int i = 1;; i++) {
 		hf_auto(tried) tried = {.region = s3_region(s),
@@ -456,9 +474,9 @@ s3_do(struct s3 *s, const struct s3_ask *ask, struct hf_http_answer *a)
 
 		if (s->lender != NULL)
 			HF_TRY(s3_lender_keys(s->lender, &tried.keys));
-		HF_TRY(send_once(s, ask, &tried, a));
+		HF_TRY(send_once(s, ask, &tried, end, a));
 		if (a->status / 100 == 2 || a->status == 404 || i == TRIES ||
-			!learn(s, ask, &tried, a))
+			!learn(s, ask, &tried, end, a))
 			return NULL;
 	}
 }

@@ -4,6 +4,15 @@
 
 #include "harness/test.h"
 
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/io.h"
+#include "base/time.h"
+#include "store/s3.h"
+
 TEST(places)
 {
 	static const struct {
@@ -164,4 +173,76 @@ TEST(what_answers_mean)
 	CHECK_ERR_TEXT(s3_error_in(&a, hf_str_bytes(hf_str(ERROR("InternalError")))), HF_EIO,
 		"InternalError: m");
 	hf_http_answer_clear(&a);
+}
+
+/* ---- time ---- */
+
+static struct slow {
+	int fd;
+	atomic_uint n; /* requests */
+} slow;
+
+/* Takes a request and says after 300 ms that the clock is wrong, which makes it worth another try. */
+static void
+answer_slowly(int fd)
+{
+	static const char says[] =
+		"HTTP/1.1 403 no\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
+		"Content-Length: 68\r\nConnection: close\r\n\r\n" ERROR("RequestTimeTooSkewed");
+	char b[4096];
+	size_t len = 0;
+
+	while (len < sizeof b && memmem(b, len, "\r\n\r\n", 4) == NULL) {
+		ssize_t n = recv(fd, b + len, sizeof b - len, 0);
+
+		if (n <= 0)
+			return;
+		len += (size_t)n;
+	}
+	atomic_fetch_add(&slow.n, 1);
+	usleep(300000);
+	hf_err_free(hf_write_full(fd, says, strlen(says)));
+}
+
+static void *
+serve_slowly(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept4(slow.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		answer_slowly(fd);
+		close(fd);
+	}
+	return NULL;
+}
+
+/* What a change promises to the lease holds for all its tries together. */
+TEST(tries_share_their_time)
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct hf_option anonymous = {"s3.unsafe-anonymous-auth", "true"};
+	const struct hf_open o = {.options = &anonymous, .n_options = 1};
+	const struct hf_name name = {.kind = HF_INDEX};
+	hf_autoptr(hf_store) s = NULL;
+	socklen_t len = sizeof a;
+	pthread_t thread;
+	char place[64];
+
+	slow.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	REQUIRE(bind(slow.fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(slow.fd, 8) == 0);
+	REQUIRE(getsockname(slow.fd, (struct sockaddr *)&a, &len) == 0);
+	REQUIRE(pthread_create(&thread, NULL, serve_slowly, NULL) == 0);
+	snprintf(place, sizeof place, "http://127.0.0.1:%d/bucket", ntohs(a.sin_port));
+	REQUIRE_OK(hf_backend_s3.open(place, &o, 1, &s));
+	CHECK_ERR(hf_store_del(s, &name), HF_EFATAL); /* with all its tries */
+	CHECK(atomic_load(&slow.n) >= 4);
+	s->within_s = 0.5;
+	double begin = hf_clock();
+	CHECK_ERR(hf_store_del(s, &name), HF_EIO);
+	CHECK(hf_clock() - begin < 0.9);
+	shutdown(slow.fd, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(slow.fd);
 }
