@@ -149,7 +149,8 @@ offer_option(void *arg, const char *key, const char *text, bool is_ours)
 		return;
 	if (asprintf(&value, "%s=", key) < 0)
 		abort();
-	offer(c, value, text);
+	hf_autofree char *line = hf_str_dup((struct hf_str){text, strcspn(text, "\n")});
+	offer(c, value, line);
 }
 
 /* ---- what is in the repository ---- */

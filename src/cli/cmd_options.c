@@ -3,6 +3,8 @@
 #include "cli/commands.h"
 #include "cli/lease_opts.h"
 
+#include <stdio.h>
+
 enum { MAX_OPTIONS = 64 };
 
 struct entry {
@@ -31,7 +33,13 @@ add(void *arg, const char *key, const char *text, bool is_ours)
 
 	if (l->len == MAX_OPTIONS || (is_ours && l->cli->is_restic))
 		return;
-	l->v[l->len++] = (struct entry){hf_str_dup(hf_str(key)), hf_str_dup(hf_str(text))};
+	size_t len = strcspn(text, "\n");
+	struct entry *e = &l->v[l->len++];
+	*e = (struct entry){hf_str_dup(hf_str(key)), NULL};
+	if (text[len] == '\0' || l->cli->is_restic)
+		e->text = hf_str_dup((struct hf_str){text, len});
+	else if (asprintf(&e->text, "%.*s (%s)", (int)len, text, text + len + 1) < 0)
+		abort();
 }
 
 static int

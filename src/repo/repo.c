@@ -414,16 +414,35 @@ make_place(struct hf_store *store)
 	return hf_store_list(store, HF_SNAPSHOT, refuse_any, NULL);
 }
 
-/* Without its config a key is of no use, but it would keep the next try from succeeding. */
+/*
+ * Without its config a key is of no use, but it would keep the next try from succeeding; beside the
+ * config of somebody who was faster it would be a key that opens nothing.
+ */
 static void
-undo_key(struct hf_store *store, const struct hf_id *id)
+undo_key(struct hf_store *store, const struct hf_id *id, const struct hf_err *why)
 {
 	struct hf_name key = {HF_KEY, *id}, config = {.kind = HF_CONFIG};
 	uint64_t size;
-	hf_autoptr(hf_err) e = hf_store_stat(store, &config, &size);
+	hf_autoptr(hf_err) e = NULL;
 
-	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+	if (hf_err_code(why) != HF_EEXISTS)
+		e = hf_store_stat(store, &config, &size);
+	if (hf_err_code(why) == HF_EEXISTS || (e != NULL && hf_err_code(e) == HF_ENOTFOUND))
 		hf_err_free(hf_store_del(store, &key));
+}
+
+/* Saves the config of a new repository, and in no other one's place. */
+static struct hf_err *
+save_new_config(struct hf_repo *repo)
+{
+	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE),
+			sealed = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+	const struct hf_name name = {.kind = HF_CONFIG, .is_new = true};
+
+	write_config(&json, &repo->config);
+	HF_TRY(hf_repo_seal(repo, HF_CONFIG, hf_buf_bytes(&json), &sealed));
+	return hf_err_in(
+		hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)), "saving the config");
 }
 
 struct hf_err *
@@ -431,8 +450,6 @@ hf_repo_init(struct hf_store *store, const struct hf_secret *password, unsigned 
 	hf_poly polynomial, const struct hf_repo_options *options, struct hf_repo **out)
 {
 	hf_autoptr(hf_repo) repo = NULL;
-	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
-	struct hf_id id;
 
 	HF_TRY(repo_new(store, options, &repo));
 	if (version < 1 || version > 2)
@@ -448,10 +465,9 @@ hf_repo_init(struct hf_store *store, const struct hf_secret *password, unsigned 
 	hf_autofree char *user = hf_user_name(getuid());
 	hf_autofree char *host = hf_host_name();
 	HF_TRY(hf_key_create(store, &repo->key, password, user, host, &repo->key_id));
-	write_config(&json, &repo->config);
-	struct hf_err *e = hf_repo_save(repo, HF_CONFIG, hf_buf_bytes(&json), &id);
+	struct hf_err *e = save_new_config(repo);
 	if (e != NULL) {
-		undo_key(store, &repo->key_id);
+		undo_key(store, &repo->key_id, e);
 		return e;
 	}
 	*out = hf_steal(repo);

@@ -15,7 +15,10 @@
  */
 #define HF_LOCK_CALL_S 45.0
 
-/* An extended option of a backend, and what it is for, in restic's words where it has it too. */
+/*
+ * An extended option of a backend, and what it is for, in restic's words where it has it too. What
+ * stands behind a newline is ours to add.
+ */
 struct hf_backend_option {
 	const char *name, *text;
 	bool is_ours; /* restic does not have it */

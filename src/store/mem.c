@@ -91,6 +91,9 @@ mem_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 
 	if (copy == NULL)
 		return hf_err(HF_EFATAL, "no memory for %zu bytes", data.len);
+	if (name->is_new && f != NULL &&
+		(f->size != data.len || memcmp(f->data, data.p, data.len) != 0))
+		return hf_err(HF_EEXISTS, "the file exists already");
 	if (data.len > 0)
 		memcpy(copy, data.p, data.len);
 	if (f == NULL && m->n_files == m->cap) {

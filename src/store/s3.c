@@ -358,10 +358,9 @@ s3_create(struct hf_store *st)
 
 	HF_TRY(s3_do(s, &(struct s3_ask){.method = "HEAD"}, &a));
 	if (a.status == 404)
-		HF_TRY(make_bucket(s));
-	else if (a.status != 403) /* that there is one is all that a stranger may know */
-		HF_TRY(s3_error(&a));
-	return s3_probe(s);
+		return make_bucket(s);
+	/* That there is one is all that a stranger may know. */
+	return a.status == 403 ? NULL : s3_error(&a);
 }
 
 /* ---- opening ---- */
@@ -511,7 +510,8 @@ static const struct hf_backend_option options[] = {
 	{"restore-tier", "Retrieval tier at which the restore will be processed. (Standard, "
 			 "Bulk or Expedited) (default: Standard)"},
 	{"restore-timeout", "maximum time to wait for objects transition (default: 24h)"},
-	{"retries", "set the number of retries attempted"},
+	{"retries", "set the number of retries attempted\naccepted, without effect: see "
+		    "retry.limit"},
 	{"storage-class", "set S3 storage class (STANDARD, STANDARD_IA, ONEZONE_IA, "
 			  "INTELLIGENT_TIERING or REDUCED_REDUNDANCY)"},
 	{"unsafe-anonymous-auth", "use anonymous authentication"},

@@ -28,7 +28,8 @@
  *	s3.part-size=MIB		larger files go in parts of so much (ours alone; 200)
  *	s3.hash-uploads=BOOL		uploads are hashed again instead of taking the file's name
  *					for it (ours alone: for tests whose names are made up)
- *	s3.retries, s3.layout=default	taken and without effect: calls are tried again by a wrapper
+ *	s3.retries, s3.layout=default	taken and without effect: a wrapper tries calls again, see
+ *					retry.limit in open.h
  *
  * A bucket that does not exist is made by hf_store_create(); before that nothing can be listed.
  * Opening asks the server nothing.

@@ -193,7 +193,4 @@ bool s3_is_archive(const char *storage_class);
 struct hf_err *s3_warm(struct hf_store *st, const struct hf_name *name, bool *is_warm) HF_MUST;
 struct hf_err *s3_warm_options(struct s3 *s, const struct hf_open *o) HF_MUST;
 
-/* Finds out whether the server keeps to `If-None-Match: *`, and promises accordingly. */
-struct hf_err *s3_probe(struct s3 *s) HF_MUST;
-
 #endif

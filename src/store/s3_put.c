@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "base/io.h"
+#include "base/time.h"
 #include "codec/sha256.h"
 #include "net/xml.h"
 #include "store/s3_i.h"
@@ -67,6 +67,56 @@ explain(const struct hf_http_answer *a, const struct hf_name *name, struct hf_by
 }
 
 static struct hf_err *
+judge(const struct hf_http_answer *a, const struct hf_name *name, struct hf_bytes data)
+{
+	return a->status / 100 == 2 ? NULL : explain(a, name, data);
+}
+
+/* The server has a file of that name, or somebody is about it. Ours, if we wrote it and were not told? */
+static struct hf_err *
+is_ours(struct s3 *s, const struct hf_name *name, struct hf_bytes data)
+{
+	hf_auto(hf_buf) there = HF_BUF_MAX(data.len + (1 << 20));
+	struct hf_err *e = s->store.ops->get(&s->store, name, 0, SIZE_MAX, &there);
+
+	if (e == NULL && there.len == data.len && memcmp(there.p, data.p, data.len) == 0)
+		return NULL;
+	if (e == NULL)
+		return hf_err(HF_EEXISTS, "%s file already exists", hf_kind_text(name->kind));
+	if (hf_err_code(e) == HF_ENOTFOUND) {
+		hf_err_free(e);
+		return hf_err(HF_EIO, "the server minds a file that is not there");
+	}
+	return e;
+}
+
+/*
+ * Creates a file and replaces none. A server that does not know of such a thing says so; of one that
+ * ignores it nothing can be learned without leaving a file behind.
+ */
+static struct hf_err *
+put_new(struct s3 *s, struct s3_ask *ask, const struct hf_name *name, struct hf_bytes data)
+{
+	hf_auto(hf_http_answer) a = {0};
+	struct s3_ask conditional = *ask;
+
+	conditional.until = ask->until = hf_clock() + s->store.within_s;
+	add_header(&conditional, "if-none-match", "*");
+	HF_TRY(s3_do(s, &conditional, &a));
+	/* Two at once: one of them may have it in the end. */
+	if (s3_has_code(&a, "ConditionalRequestConflict"))
+		HF_TRY(s3_do(s, &conditional, &a));
+	if (a.status == 412 || s3_has_code(&a, "ConditionalRequestConflict"))
+		return is_ours(s, name, data);
+	struct hf_err *e = judge(&a, name, data);
+	if (e == NULL || hf_err_code(e) != HF_EFATAL || (a.status != 400 && a.status != 501))
+		return e;
+	hf_err_free(e);
+	HF_TRY(s3_do(s, ask, &a));
+	return judge(&a, name, data);
+}
+
+static struct hf_err *
 put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_bytes data)
 {
 	hf_auto(hf_http_answer) a = {0};
@@ -77,8 +127,10 @@ put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_b
 	ask.is_lock = name->kind == HF_LOCK;
 	if (name->kind != HF_CONFIG && !s->hashes_all)
 		ask.hash = &name->id;
+	if (name->is_new)
+		return put_new(s, &ask, name, data);
 	HF_TRY(s3_do(s, &ask, &a));
-	return a.status / 100 == 2 ? NULL : explain(&a, name, data);
+	return judge(&a, name, data);
 }
 
 /* ---- in parts ---- */
@@ -223,32 +275,4 @@ s3_put(struct hf_store *st, const struct hf_name *name, struct hf_bytes data)
 		return fatal;
 	}
 	return e;
-}
-
-/* ---- what the server can promise ---- */
-
-struct hf_err *
-s3_probe(struct s3 *s)
-{
-	static const char text[] =
-		"Written and deleted by init, to see what this server can do.\n";
-	hf_auto(hf_http_answer) first = {0}, second = {0}, last = {0};
-	hf_autofree char *key = NULL;
-	uint64_t random;
-
-	hf_random(&random, sizeof random);
-	if (asprintf(&key, "%s%sprobe-%016jx", s->place.prefix,
-		    *s->place.prefix != '\0' ? "/" : "", (uintmax_t)random) < 0)
-		abort();
-	struct s3_ask ask = new_file(s, "PUT", key, &(struct hf_name){.kind = HF_CONFIG});
-	add_header(&ask, "if-none-match", "*");
-	ask.body = hf_str_bytes(hf_str(text));
-	ask.is_bounded = true;
-	HF_TRY(s3_do(s, &ask, &first));
-	HF_TRY(s3_do(s, &ask, &second));
-	/* A server that refuses the header has said that it cannot. */
-	if (first.status / 100 == 2 && second.status == 412)
-		atomic_fetch_or(&s->store.promises, HF_CREATES_IF_ABSENT);
-	return s3_do(
-		s, &(struct s3_ask){.method = "DELETE", .key = key, .is_bounded = true}, &last);
 }

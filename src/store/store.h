@@ -31,6 +31,11 @@ struct hf_name {
 	 * commands will want again; so a cache keeps it, and it belongs on fast storage.
 	 */
 	bool is_meta;
+	/*
+	 * Nor is this: what is put is new, and a file of that name that somebody else has written is not
+	 * to be replaced. S3 and memory keep to it (hf_store_put()); elsewhere the caller has looked.
+	 */
+	bool is_new;
 };
 
 /* "config", or the path below the repository with the id in full: "data/3f/3f2a…". */
@@ -63,7 +68,8 @@ struct hf_err *hf_store_create(struct hf_store *s) HF_MUST;
 /*
  * Writes a file of `data.len` bytes. Atomic: when it fails, the file is absent or complete, never
  * in part. Durable as far as HF_IS_DURABLE says. A file of that name that was there before is
- * replaced.
+ * replaced, or with name.is_new, where the store can, it stays: HF_EEXISTS, unless it has the same
+ * bytes, since then an earlier try has written it.
  */
 struct hf_err *hf_store_put(
 	struct hf_store *s, const struct hf_name *name, struct hf_bytes data) HF_MUST;
@@ -174,18 +180,18 @@ extern struct hf_gate hf_gate_shut;
 /* Where the store is, for messages, without any password in it. Dies with the store. */
 const char *hf_store_url(const struct hf_store *s);
 
-/* What not every store can promise. Bits: a store declares the sum of what it can. */
+/*
+ * What not every store can promise. Bits: a store declares the sum of what it can. The lease needs none
+ * of them, not even that a name can be had once: where lists are not up to date at once, it waits
+ * (lease.h).
+ */
 enum hf_promise {
-	/* It can refuse to write a file whose name is taken, whoever tries at the same time. */
-	HF_CREATES_IF_ABSENT = 1 << 0,
-	/* It can replace a file only if that is still the one that was read. */
-	HF_COMPARES_AND_SWAPS = 1 << 1,
 	/* A put over a file that is there: readers get the one or the other, never neither. */
-	HF_REPLACES_ATOMICALLY = 1 << 2,
+	HF_REPLACES_ATOMICALLY = 1 << 0,
 	/* A listing that begins after a put has ended, anywhere, shows that file for certain. */
-	HF_LISTS_AT_ONCE = 1 << 3,
+	HF_LISTS_AT_ONCE = 1 << 1,
 	/* When a put has returned, the file is there after a power cut, as far as it can be told. */
-	HF_IS_DURABLE = 1 << 4,
+	HF_IS_DURABLE = 1 << 2,
 };
 
 /* False: it cannot, or nobody knows. May change while a backend learns about its server. */

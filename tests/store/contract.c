@@ -493,6 +493,20 @@ CONTRACT(put_replaces)
 	CHECK(lists(s, name, 6));
 }
 
+/* Elsewhere it is replaced; but nowhere is what is there neither the one nor the other. */
+CONTRACT(put_of_what_is_new_replaces_nothing_where_that_can_be_told)
+{
+	struct hf_name name = name_of(HF_CONFIG, 0);
+
+	name.is_new = true;
+	put(s, name, "first");
+	put(s, name, "first"); /* as when the answer to an earlier try was lost */
+	struct hf_err *e = hf_store_put(s, &name, hf_str_bytes(hf_str("second")));
+	check_get(s, name, 0, SIZE_MAX, e == NULL ? "second" : "first", 0);
+	if (e != NULL)
+		CHECK_ERR_TEXT(e, HF_EEXISTS, "exists");
+}
+
 CONTRACT(kinds_do_not_mix)
 {
 	put(s, name_of(HF_INDEX, 5), "index");

@@ -12,7 +12,8 @@ nothing with the program's signer: the path and the query must come in canonical
 by the first label of the host name. `python3 s3server.py PORT` serves until it is killed.
 
 Kinds of faults: "500", "slowdown" (503), "later" (503 with
-Retry-After: 1), "timeout" (400 RequestTimeout), "denied" (403), "nobucket" (404), "reset" (the
+Retry-After: 1), "timeout" (400 RequestTimeout), "denied" (403), "nobucket" (404), "conflict"
+(409 ConditionalRequestConflict), "taken" (somebody else is faster with that name), "reset" (the
 connection, in the middle of the body where there is one), "stall" (nothing, until the other side
 gives up), "truncate" (half of the body and a proper end of the connection), "length" (a header
 that promises less than what follows), "skew" (403 RequestTimeTooSkewed), "expired" (400 ExpiredToken), "404"
@@ -234,19 +235,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
         try:
             body = self.verify(body)
-            if fault in ("500", "slowdown", "later", "timeout", "denied", "nobucket", "expired", "skew"):
+            if fault in ("500", "slowdown", "later", "timeout", "denied", "nobucket", "conflict", "expired", "skew"):
                 raise Refused(*{"500": (500, "InternalError", "We are at fault."),
                                 "slowdown": (503, "SlowDown", "Please reduce your rate."),
                                 "later": (503, "SlowDown", "Not now.", "", {"Retry-After": 1}),
                                 "timeout": (400, "RequestTimeout", "Nothing came for long."),
                                 "denied": (403, "AccessDenied", "Access Denied."),
                                 "nobucket": (404, "NoSuchBucket", "The bucket does not exist."),
+                                "conflict": (409, "ConditionalRequestConflict", "Another is at it."),
                                 "expired": (400, "ExpiredToken", "The provided token has expired."),
                                 "skew": (403, "RequestTimeTooSkewed", "Your clock is wrong.")}[fault])
             if self.headers.get("Content-MD5") and size:
                 import base64
                 if base64.b64decode(self.headers["Content-MD5"]) != hashlib.md5(body).digest():
                     raise Refused(400, "BadDigest", "The MD5 is another.")
+            if fault == "taken":
+                top.buckets[self.bucket][self.key] = Object(b"somebody else's", top.now(), "STANDARD")
             if fault == "late":
                 self.answer = lambda *a, **k: self.reset()
             with top.lock:
@@ -351,6 +355,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         top = self.server.top
         self.is_checked()
         old = objects.get(self.key)
+        if top.conditional is None and "If-None-Match" in self.headers:
+            raise Refused(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
         if top.conditional:
             if self.headers.get("If-None-Match") == "*" and old:
                 raise Refused(412, "PreconditionFailed", "It is there.")
@@ -451,6 +457,7 @@ class _Http(socketserver.ThreadingMixIn, http.server.HTTPServer):
 class Server:
     """`domain`: buckets are also found in front of that name, as bucket.domain.
 
+    `conditional`: whether it keeps to If-None-Match and If-Match; None: it refuses to.
     `tls`: a certificate for localhost, as restd.Authority makes one; then the server speaks nothing else.
     `thaw`: so many seconds after it was ordered, what is in an archive can be read.
     `object_lock`: the bucket keeps what is in it, and so wants Content-MD5 with it.

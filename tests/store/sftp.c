@@ -411,7 +411,6 @@ TEST(promises_are_those_of_the_server)
 	CHECK(hf_store_promises(s, HF_REPLACES_ATOMICALLY));
 	CHECK(hf_store_promises(s, HF_IS_DURABLE));
 	CHECK(hf_store_promises(s, HF_LISTS_AT_ONCE));
-	CHECK(!hf_store_promises(s, HF_COMPARES_AND_SWAPS));
 	hf_store_free(s);
 	REQUIRE(asprintf(&plain, "python3 %s/sftp_between.py --without all -- %s",
 			getenv("PYTHONPATH"), SERVER) > 0);

@@ -106,6 +106,30 @@ def what_is_not_found_by_somebody_else_is_not_gone(tmp):
         tap.eq(s.faults[-1].times, 1)
 
 
+@tap.test
+def init_takes_no_place_that_is_taken(tmp):
+    """Not even by somebody who comes at the same moment; and it leaves nothing else behind."""
+    holdfast = repos.holdfast()
+    for conditional, fault, exit_code in ((True, None, 0), (True, "late", 0), (True, "conflict", 0), (True, "taken", 1),
+                                          (False, None, 0), (None, None, 0)):
+        with s3server.Server(conditional=conditional) as s:
+            url = s.url("bucket")
+            if fault:
+                s.fail("PUT", "^config", fault)
+            r = holdfast(url, "init", "-o", "retry.pause=20ms", env=s.env, check=exit_code)
+            kinds = sorted(k.partition("/")[0] for k in s.buckets["bucket"])
+            if exit_code:
+                tap.contains(r.stderr, "config file already exists")
+                tap.eq((kinds, s.buckets["bucket"]["config"].data), (["config"], b"somebody else's"))
+                continue
+            tap.eq(kinds, ["config", "keys"], fault)
+            if not fault and conditional:
+                tap.eq(sorted((m, k.partition("/")[0]) for m, k, q, _, _ in s.requests),
+                       [("GET", ""), ("GET", ""), ("HEAD", ""), ("HEAD", "config"), ("PUT", ""), ("PUT", "config"),
+                        ("PUT", "keys")])
+            holdfast(url, "cat", "config", "--no-lock", env=s.env)
+
+
 @long
 def a_server_that_says_nothing_does_not_hold_us(tmp):
     holdfast = repos.holdfast()
