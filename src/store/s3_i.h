@@ -45,6 +45,13 @@ bool s3_place_by_name(const struct s3_place *p, enum s3_lookup lookup);
 /* The region that Amazon's host names contain ("s3.eu-west-1.amazonaws.com"), or NULL. */
 char *s3_place_region(const struct s3_place *p);
 
+/*
+ * The host that serves buckets of a region, which the caller frees: Amazon's for all regions
+ * ("s3.amazonaws.com") sends who comes by path to that of the region, as does ours. All others are
+ * what they are.
+ */
+char *s3_place_host(const struct s3_place *p, const char *region);
+
 /* The host as it is signed: in lower case, without the port that nobody writes, as clients send it. */
 char *s3_normal_host(struct hf_str host, bool is_plain);
 

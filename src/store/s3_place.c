@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The name of a bucket and of the place in it, as users write it. */
 #include <ctype.h>
+#include <stdio.h>
 
 #include "base/path.h"
 #include "base/text.h"
@@ -117,6 +118,21 @@ s3_place_by_name(const struct s3_place *p, enum s3_lookup lookup)
 		return false;
 	return is_amazon(host) || hf_str_is(host, "storage.googleapis.com") ||
 	       ends(host, ".aliyuncs.com");
+}
+
+char *
+s3_place_host(const struct s3_place *p, const char *region)
+{
+	char *host;
+
+	/* A region that the server has named gets into the name of a host. */
+	if (strcmp(p->host, "s3.amazonaws.com") != 0 || strcmp(region, "us-east-1") == 0 ||
+		region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+		return hf_str_dup(hf_str(p->host));
+	if (asprintf(&host, "s3.%s.amazonaws.com%s", region,
+		    begins(region, "cn-") ? ".cn" : "") < 0)
+		abort();
+	return host;
 }
 
 char *

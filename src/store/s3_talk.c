@@ -95,6 +95,8 @@ advice(struct hf_str code)
 				       "again when it is there"},
 		{"InvalidToken", "; is AWS_SESSION_TOKEN right?"},
 		{"NoSuchBucket", "; only init makes a bucket"},
+		{"PermanentRedirect", "; the name of the repository wants the host of the "
+				      "bucket's region, s3.REGION.amazonaws.com"},
 		{"RequestExpired", "; is the clock of this machine right?"},
 		{"RequestTimeTooSkewed", "; is the clock of this machine right?"},
 		{"SignatureDoesNotMatch", "; is AWS_SECRET_ACCESS_KEY right?"},
@@ -213,10 +215,12 @@ target_clear(struct target *t)
 }
 
 static struct hf_err *
-aim(const struct s3 *s, const struct s3_ask *ask, struct target *t)
+aim(const struct s3 *s, const struct s3_ask *ask, const char *region, struct target *t)
 {
+	hf_autofree char *host = s3_place_host(&s->place, region);
+
 	hf_buf_addf(&t->host, "%s%s%s", s->by_name ? s->place.bucket : "",
-		s->by_name ? "." : "", s->place.host);
+		s->by_name ? "." : "", host);
 	hf_buf_add_char(&t->host, '\0');
 	hf_buf_add_char(&t->path, '/');
 	if (!s->by_name) {
@@ -302,7 +306,7 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried, dou
 	struct hf_id hash = ask->hash != NULL ? *ask->hash : hf_sha256(ask->body);
 	struct hf_hex payload = hf_id_hex(&hash);
 
-	HF_TRY(aim(s, ask, &t));
+	HF_TRY(aim(s, ask, tried->region, &t));
 	HF_TRY(add_headers(&l, ask, tried, (const char *)t.host.p, payload.s));
 	struct hf_sigv4_request to_sign = {
 		.method = ask->method,

@@ -11,6 +11,8 @@ nothing with the program's signer: the path and the query must come in canonical
 `x-amz-` headers must be signed, the hash of the body must be right. Buckets are found by path, or
 by the first label of the host name. `python3 s3server.py PORT` serves until it is killed.
 
+As a proxy it is Amazon's hosts: the general one sends to that of the region.
+
 Kinds of faults: "500", "slowdown" (503), "later" (503 with
 Retry-After: 1), "timeout" (400 RequestTimeout), "denied" (403), "nobucket" (404), "conflict"
 (409 ConditionalRequestConflict), "taken" (somebody else is faster with that name), "reset" (the
@@ -210,6 +212,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_one(self):
         top = self.server.top
+        self.path = re.sub(r"^http://[^/]*", "", self.path)  # what a proxy gets
         path, _, query = self.path.partition("?")
         self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         names = urllib.parse.unquote(path, errors="surrogateescape").lstrip("/")
@@ -234,6 +237,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "404":
             return self.answer(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
         try:
+            if top.region != "us-east-1" and host == "s3.amazonaws.com":
+                raise Refused(301, "PermanentRedirect", "The bucket must be addressed using the specified endpoint.",
+                              f"<Endpoint>s3.{top.region}.amazonaws.com</Endpoint>", {"x-amz-bucket-region": top.region})
             body = self.verify(body)
             if fault in ("500", "slowdown", "later", "timeout", "denied", "nobucket", "conflict", "expired", "skew"):
                 raise Refused(*{"500": (500, "InternalError", "We are at fault."),

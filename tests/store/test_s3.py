@@ -698,6 +698,22 @@ def a_bucket_is_found_by_its_name(tmp):
         tap.contains(list(s.buckets["my.bucket"]), "x/config")
 
 
+@tap.test
+def buckets_of_other_regions_are_reached_by_path(tmp):
+    """Amazon's general host sends away who does not come by name, and says to which region."""
+    with s3server.Server(region="eu-nowhere-1") as s:
+        s.buckets["my.bucket"] = {}
+        env = {**s.env, "HTTP_PROXY": f"http://127.0.0.1:{s.port}"}
+        by_path = "-o", "s3.bucket-lookup=path"
+        repos.holdfast()("s3:http://s3.amazonaws.com/my.bucket/x", "init", *by_path, env=env)
+        tap.contains(list(s.buckets["my.bucket"]), "x/config")
+        tap.eq(sum(1 for r in s.requests if r[3] == 301), 1, "learned once")
+        s.forget()
+        repos.holdfast()("s3:http://s3.amazonaws.com/my.bucket/x", "cat", "config", "--no-lock", *by_path,
+                         "-o", "s3.region=eu-nowhere-1", env=env)
+        tap.eq([r for r in s.requests if r[3] == 301], [], "the region was known")
+
+
 @long
 def large_files_go_in_parts(tmp):
     holdfast = repos.holdfast()

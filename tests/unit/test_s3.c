@@ -107,6 +107,30 @@ TEST(regions_in_names)
 	}
 }
 
+/* Amazon's general host has buckets of one region alone for who names them in the path. */
+TEST(hosts_of_regions)
+{
+	static const struct {
+		const char *text, *region, *host;
+	} cases[] = {
+		{"s3.amazonaws.com/b", "us-east-1", "s3.amazonaws.com"},
+		{"s3.amazonaws.com/b", "eu-west-1", "s3.eu-west-1.amazonaws.com"},
+		{"https://S3.amazonaws.com:443/b", "eu-west-1", "s3.eu-west-1.amazonaws.com"},
+		{"s3.amazonaws.com/b", "cn-north-1", "s3.cn-north-1.amazonaws.com.cn"},
+		{"s3.amazonaws.com/b", "evil.example.org/", "s3.amazonaws.com"},
+		{"s3.eu-west-1.amazonaws.com/b", "eu-west-2", "s3.eu-west-1.amazonaws.com"},
+		{"minio.example.org:9000/b", "eu-west-1", "minio.example.org:9000"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		hf_auto(s3_place) p = {0};
+
+		REQUIRE_OK(s3_place_parse(cases[i].text, &p));
+		hf_autofree char *host = s3_place_host(&p, cases[i].region);
+		CHECK_STR(host, cases[i].host);
+	}
+}
+
 static struct hf_http_answer
 answer(int status, const char *body)
 {
