@@ -19,7 +19,7 @@ enum { MAX_CONNECTIONS = 1000 };
 
 #define STUCK_S 300.0 /* as in restic */
 
-/* The kinds of places that can be reached; what has no scheme is local. */
+/* The kinds of places that can be reached; a path without a scheme is local. */
 static const struct hf_backend *const backends[] = {
 	&hf_backend_local,
 	&hf_backend_rclone,
@@ -134,6 +134,34 @@ check_options(const struct hf_backend *own, const struct hf_open *o)
 
 /* ---- places ---- */
 
+/* Whether `text` is a path whatever colons are in it, by restic's rules: also C:\\ and C:/. */
+static bool
+is_path(const char *text)
+{
+	static const char separators[] = "/\\";
+	size_t dots = strncmp(text, "..", 2) == 0 ? 2 : 0;
+	int drive = *text | 0x20;
+
+	if (text[dots] != '\0' && strchr(separators, text[dots]) != NULL)
+		return true;
+	return drive >= 'a' && drive <= 'z' && text[1] == ':' && text[2] != '\0' &&
+	       strchr(separators, text[2]) != NULL;
+}
+
+/*
+ * What is neither a path nor begins with a scheme that anybody knows: a scheme that is mistyped, and
+ * not a folder that nobody meant. It is not shown, since there can be a password in it.
+ */
+static struct hf_err *
+check_path(const char *url)
+{
+	if (is_path(url) || strchr(url, ':') == NULL)
+		return NULL;
+	return hf_err(HF_EINVAL,
+		"parsing repository location failed: invalid backend\n"
+		"If the repository is in a local directory, you need to add a `local:` prefix");
+}
+
 static struct hf_err *
 find_backend(const char *url, const struct hf_backend **backend, const char **place)
 {
@@ -145,15 +173,20 @@ find_backend(const char *url, const struct hf_backend **backend, const char **pl
 			*place = url + strlen(backends[i]->scheme) + 1;
 			return NULL;
 		}
+		if (strcmp(url, backends[i]->scheme) == 0)
+			return hf_err(HF_EINVAL,
+				"parsing repository location failed: "
+				"invalid format, does not start with \"%s:\"",
+				url);
 	}
 	for (size_t i = 0; i < N_OTHERS; i++)
 		/* The rest is not shown: there can be a password in it. */
 		if (has_scheme(url, others[i], ':'))
 			return hf_err(HF_EINVAL,
 				"%s: repositories cannot be reached by this version "
-				"(./%s:... is a folder of that name)",
+				"(local:%s:... is a folder of that name)",
 				others[i], others[i]);
-	return NULL;
+	return check_path(url);
 }
 
 static struct hf_err *

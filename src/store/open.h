@@ -65,7 +65,8 @@ struct hf_open {
 
 /*
  * Opens the place named by `url`: `/path`, `relative/path`, `local:path`, or the scheme of a
- * backend, a colon, and what the backend makes of the rest. Options:
+ * backend, a colon, and what the backend makes of the rest. As in restic, a path with a colon in it
+ * needs `local:` unless it begins with a slash or `../`. Options:
  *	SCHEME.connections=N	calls at once, 1 to 1000
  *	SCHEME.*		as the backend says
  *	retry.limit=DURATION	how long a call that failed is repeated; 0: never. Default: 15m,
@@ -75,8 +76,8 @@ struct hf_open {
  *	fault.plan=TEXT		makes calls go wrong, for tests (fault.h); also fault.while
  * Those of other schemes than the url's are not looked at: scripts pass the options of all their
  * repositories to every call. Does not look whether a repository is there. HF_EINVAL: a place of a
- * kind that this version cannot reach, an option that nobody knows, or one given twice with
- * different values. No text ever shows what may be a password in `url`.
+ * kind that this version cannot reach or that nobody knows, an option that nobody knows, or one
+ * given twice with different values. No text ever shows what may be a password in `url`.
  */
 struct hf_err *hf_store_open(
 	const char *url, const struct hf_open *o, struct hf_store **out) HF_MUST;

@@ -181,6 +181,36 @@ def exit_codes_of_opening(tmp):
     tap.eq(repos.locks(repo), [])
 
 
+@tap.test
+def places_that_are_neither_a_path_nor_of_a_known_kind(tmp):
+    """A mistyped scheme makes no folder and shows no password; all of it as in restic."""
+    ours, theirs = repos.holdfast(), repos.restic("restic-new")
+    repos.quick(tmp / "repo")
+
+    def both(place, *command, code):
+        r, want = [p(place, *command, cwd=tmp, check=code, env={"RESTIC_FROM_PASSWORD": "x"})
+                   for p in (ours, theirs)]
+        tap.eq(sorted(p.name for p in tmp.iterdir()), ["repo"])
+        return r, want
+
+    for command in (["snapshots"], ["backup", "."], ["unlock"], ["cat", "config"], ["list", "packs"],
+                    ["snapshots", "--json"]):
+        r, want = both("https://me:SEKRIT@host:8000/r", *command, code=1)
+        tap.eq((r.stdout, r.stderr), (want.stdout, want.stderr))
+        tap.contains(r.stderr, "invalid backend")
+    for place in ("sft:u@h:x", "a:b", "./a:b", "c:x", "Rest:http://h/", "s3", "sftp"):
+        r, want = both(place, "snapshots", code=1)
+        if place not in ("s3", "sftp"):
+            tap.eq(r.stderr, want.stderr)
+        both("repo", "copy", "--from-repo", place, code=1)
+        both("nowhere", "init", "--copy-chunker-params", "--from-repo", place, code=1)
+        r, want = both(place, "init", code=1)
+        if place not in ("s3", "sftp"):
+            tap.contains(want.stderr, r.stderr)
+    for place in ("/nowhere/a:b", "../a:b", "C:\\x", "local:a:b"):
+        both(place, "snapshots", code=10)
+
+
 def holder(program, repo, *args):
     """Starts a command that takes the lock, and stops it once it has it."""
     p = program.start(repo, *args)

@@ -68,16 +68,48 @@ TEST(places_that_are_folders)
 {
 	check_place("/nowhere/at all", "/nowhere/at all");
 	check_place("relative", "relative");
-	check_place("./sftp:x", "./sftp:x");
+	check_place("/srv/a:b", "/srv/a:b");
+	check_place("../sftp:x", "../sftp:x");
 	check_place("local:/srv/repo", "/srv/repo");
 	check_place("local:relative", "relative");
 	check_place("local:s3:bucket", "s3:bucket");
+	check_place("local:unknown:thing", "unknown:thing");
 	check_place("C:\\Users\\x", "C:\\Users\\x");
+	check_place("c:/x", "c:/x");
+	check_place("\\\\server\\a:b", "\\\\server\\a:b");
+	check_place("..\\a:b", "..\\a:b");
 	check_place("s3bucket", "s3bucket");
-	check_place("S3:bucket", "S3:bucket");
-	check_place("unknown:thing", "unknown:thing");
 	check_place("-", "-");
 	check_place("\xff\n", "\xff\n");
+}
+
+/* None of them is a folder that nobody meant. */
+TEST(places_of_a_kind_that_nobody_knows)
+{
+	static const char *const urls[] = {"sft:user@host:backup", "S3:https://host/secret",
+		"https://me:secret@host:8000/r", "Rest:http://me:secret@host/", "ssh://u@h/x",
+		"unknown:thing", "./sftp:x", "sub/folder:x", "..a:b", "..c:/x", "c:x",
+		"c:", "1:/x", " s3:host/bucket", ":x"};
+	static const char *const bare[] = {"local", "sftp", "rest", "s3", "rclone"};
+
+	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+		struct hf_store *s = NULL;
+		struct hf_err *e = hf_store_open(urls[i], &nothing, &s);
+
+		REQUIRE(e != NULL);
+		CHECK_STR(hf_err_text(e),
+			"parsing repository location failed: invalid backend\n"
+			"If the repository is in a local directory, "
+			"you need to add a `local:` prefix");
+		CHECK_ERR(e, HF_EINVAL);
+		CHECK(s == NULL);
+	}
+	for (size_t i = 0; i < sizeof bare / sizeof *bare; i++) {
+		struct hf_store *s = NULL;
+
+		CHECK_ERR_TEXT(
+			hf_store_open(bare[i], &nothing, &s), HF_EINVAL, "invalid format");
+	}
 }
 
 TEST(places_that_cannot_be_reached)
