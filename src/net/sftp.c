@@ -16,6 +16,7 @@ enum {
 	STUCK_FACTOR = 4, /* for a request that waits while others are answered */
 };
 static const double grace_s = 2; /* as in restic */
+static const double stop_s = 2;  /* for what is under way when the user wants to stop */
 
 static void
 init_cond(pthread_cond_t *cond)
@@ -60,6 +61,7 @@ sftp_end_locked(struct hf_sftp *s, enum hf_code code, const char *why)
 		if (s->slots[i].is_used && s->slots[i].call != NULL)
 			sftp_wake(s->slots[i].call);
 	pthread_cond_broadcast(&s->changed);
+	pthread_cond_broadcast(&s->is_quiet);
 }
 
 void
@@ -113,18 +115,92 @@ advance(struct iovec *v, size_t n)
 	}
 }
 
-/*
- * Sends both pieces. Gives up when the session is dead, which it is after any failure here: half a
- * packet may have been sent.
- */
-static void
-transmit(struct hf_sftp *s, struct iovec v[2])
+/* How long a step of a request waits. */
+struct patience {
+	int64_t since, within; /* within 0: as long as it is not stuck */
+	bool no_stop, is_data;
+};
+
+/* Under the lock. Whether the user wants to stop, and has waited long enough for this. */
+static bool
+is_over(struct hf_sftp *s, const struct patience *p)
 {
-	int64_t since = sftp_now();
+	int64_t from;
+
+	if (p->no_stop || s->gives_up == NULL)
+		return false;
+	if (s->stopped == 0 && s->gives_up(s->arg))
+		s->stopped = sftp_now();
+	if (s->stopped == 0)
+		return false;
+	/* What cleans up has time of its own, where there is somebody who answers. */
+	from = p->is_data || s->is_silent || p->since < s->stopped ? s->stopped : p->since;
+	return sftp_now() > from + hf_ns(stop_s);
+}
+
+static struct hf_err *
+interrupted(void)
+{
+	return hf_err(HF_ECANCELED, "interrupted while the server had not answered");
+}
+
+/* Under the lock. Ends the session if the request is stuck. HF_ECANCELED: it is given up. */
+static struct hf_err *
+look(struct hf_sftp *s, const struct patience *p, int64_t *again)
+{
+	int64_t at = p->within > 0 ? p->since + p->within : stuck_at(s, p->since);
+	int64_t soon = sftp_now() + LOOK_MS * (HF_SECOND / 1000);
+
+	if (sftp_now() > at)
+		end_stuck(s, p->since);
+	*again = p->no_stop || s->gives_up == NULL || soon > at ? at + 1 : soon;
+	return is_over(s, p) ? interrupted() : NULL;
+}
+
+/* Under the lock, which is let go of meanwhile: waits for a while. Likewise. */
+static struct hf_err *
+wait_on(struct hf_sftp *s, pthread_cond_t *cond, const struct patience *p)
+{
+	int64_t again;
+
+	HF_TRY(look(s, p, &again));
+	if (!s->is_dead)
+		wait_until(s, cond, again);
+	return NULL;
+}
+
+/*
+ * Under the lock: whether it is still to be sent. Half a packet is finished as long as the line takes
+ * it, since the next one cannot come before; when it does not, that is the end of the session.
+ */
+static struct hf_err *
+keep_on(struct hf_sftp *s, const struct patience *p, bool is_begun)
+{
+	int64_t again;
+	struct hf_err *e = look(s, p, &again);
+
+	if (e == NULL || !is_begun)
+		return e;
+	if (sftp_now() > atomic_load(&s->moved) + hf_ns(stop_s)) {
+		sftp_end_locked(s, HF_EIO, "the server takes nothing more");
+		return e;
+	}
+	hf_err_free(e);
+	return NULL;
+}
+
+/*
+ * Sends both pieces. Ends early when the session is dead, which it is after any failure here that
+ * leaves half a packet. HF_ECANCELED: it is not sent.
+ */
+static struct hf_err *
+transmit(struct hf_sftp *s, struct iovec v[2], const struct patience *p)
+{
+	size_t all = v[0].iov_len + v[1].iov_len;
 
 	while (v[0].iov_len + v[1].iov_len > 0) {
 		struct msghdr msg = {.msg_iov = v, .msg_iovlen = 2};
-		struct pollfd p = {.fd = s->child.talk, .events = POLLOUT};
+		struct pollfd fd = {.fd = s->child.talk, .events = POLLOUT};
 		ssize_t n = sendmsg(s->child.talk, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n >= 0) {
@@ -133,16 +209,40 @@ transmit(struct hf_sftp *s, struct iovec v[2])
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
-			return; /* it is closed: the reader sees that, too, and hears why */
-		(void)poll(&p, 1, LOOK_MS);
+			return NULL; /* it is closed: the reader sees that, too, and hears why */
+		(void)poll(&fd, 1, LOOK_MS);
 		pthread_mutex_lock(&s->lock);
-		if (!s->is_dead && sftp_now() > stuck_at(s, since))
-			end_stuck(s, since);
+		struct hf_err *e = keep_on(s, p, v[0].iov_len + v[1].iov_len < all);
 		bool is_dead = s->is_dead;
 		pthread_mutex_unlock(&s->lock);
+		HF_TRY(e);
 		if (is_dead)
-			return;
+			return NULL;
 	}
+	return NULL;
+}
+
+/* Sends it when no other thread sends anything. */
+static struct hf_err *
+write_packet(struct hf_sftp *s, struct iovec v[2], const struct patience *p)
+{
+	struct hf_err *e = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	while (e == NULL && s->is_writing && !s->is_dead)
+		e = wait_on(s, &s->is_quiet, p);
+	bool may = e == NULL && !s->is_dead;
+	if (may)
+		s->is_writing = true;
+	pthread_mutex_unlock(&s->lock);
+	if (may)
+		e = transmit(s, v, p);
+	pthread_mutex_lock(&s->lock);
+	if (may)
+		s->is_writing = false;
+	pthread_cond_signal(&s->is_quiet); /* also who gave up may have been woken for it */
+	pthread_mutex_unlock(&s->lock);
+	return e;
 }
 
 static bool
@@ -173,26 +273,29 @@ take_slot(struct hf_sftp *s, struct hf_sftp_call *call, size_t weight)
 
 /* A number for a request, when there is room for it. */
 static struct hf_err *
-enter(struct hf_sftp *s, struct hf_sftp_call *call, size_t weight, bool is_urgent, uint32_t *id)
+enter(struct hf_sftp *s, struct hf_sftp_call *call, size_t weight, size_t counted,
+	const struct patience *p, uint32_t *id)
 {
-	int64_t since = sftp_now();
 	struct hf_err *e = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->is_dead && !has_room(s, is_urgent ? 0 : weight)) {
-		int64_t at = stuck_at(s, since);
-
-		if (sftp_now() > at)
-			end_stuck(s, since);
-		else
-			wait_until(s, &s->changed, at + 1);
-	}
-	if (s->is_dead)
+	while (e == NULL && !s->is_dead && !has_room(s, counted))
+		e = wait_on(s, &s->changed, p);
+	if (e == NULL && s->is_dead)
 		e = dead(s);
-	else
+	if (e == NULL)
 		*id = take_slot(s, call, weight)->id;
 	pthread_mutex_unlock(&s->lock);
 	return e;
+}
+
+/* Its request will not be sent. */
+static void
+leave(struct hf_sftp *s, uint32_t id)
+{
+	pthread_mutex_lock(&s->lock);
+	sftp_free_slot(s, &s->slots[id % SFTP_SLOTS]);
+	pthread_mutex_unlock(&s->lock);
 }
 
 struct hf_err *
@@ -203,30 +306,40 @@ hf_sftp_send(struct hf_sftp *s, struct hf_sftp_call *call, struct hf_buf *reques
 	call->is_done = false;
 	call->waiter = NULL;
 	call->weight = ask->more.len + call->room_len;
+	call->no_stop = ask->no_stop;
 	call->session = NULL;
+	struct patience p = {.since = sftp_now(),
+		.within = ask->within_s > 0 ? hf_ns(ask->within_s) : 0,
+		.no_stop = ask->no_stop,
+		.is_data = call->weight > 0};
+
 	HF_TRY(hf_buf_ok(request));
-	HF_TRY(enter(s, call, call->weight, ask->is_urgent, &call->id));
-	call->session = s;
+	HF_TRY(enter(s, call, call->weight, ask->is_urgent ? 0 : call->weight, &p, &call->id));
 	hf_sftp_finish(request, call->id, ask->more.len);
-	pthread_mutex_lock(&s->writing);
-	transmit(s, (struct iovec[2]){{request->p, request->len},
-			    {(void *)(uintptr_t)ask->more.p, ask->more.len}});
-	pthread_mutex_unlock(&s->writing);
-	return NULL;
+	struct hf_err *e = write_packet(s,
+		(struct iovec[2]){{request->p, request->len},
+			{(void *)(uintptr_t)ask->more.p, ask->more.len}},
+		&p);
+	if (e != NULL)
+		leave(s, call->id);
+	else
+		call->session = s;
+	return e;
 }
 
 void
 hf_sftp_tell(struct hf_sftp *s, struct hf_buf *request)
 {
+	struct patience p = {.since = sftp_now()};
 	uint32_t id;
-	hf_autoptr(hf_err) e = enter(s, NULL, 0, true, &id);
+	hf_autoptr(hf_err) e = enter(s, NULL, 0, 0, &p, &id);
 
 	if (e != NULL)
 		return;
 	hf_sftp_finish(request, id, 0);
-	pthread_mutex_lock(&s->writing);
-	transmit(s, (struct iovec[2]){{request->p, request->len}, {NULL, 0}});
-	pthread_mutex_unlock(&s->writing);
+	e = write_packet(s, (struct iovec[2]){{request->p, request->len}, {NULL, 0}}, &p);
+	if (e != NULL)
+		leave(s, id);
 }
 
 struct hf_err *
@@ -240,18 +353,18 @@ hf_sftp_wait(struct hf_sftp_call *call, double within_s)
 		return NULL;
 	init_cond(&answered);
 	pthread_mutex_lock(&s->lock);
-	int64_t sent = s->slots[call->id % SFTP_SLOTS].sent; /* unless it is done */
+	struct patience p = {
+		.since = s->slots[call->id % SFTP_SLOTS].sent, /* unless it is done */
+		.within = within_s > 0 ? hf_ns(within_s) : 0,
+		.no_stop = call->no_stop,
+		.is_data = call->weight > 0};
 	call->waiter = &answered;
-	while (!call->is_done) {
-		int64_t at = within_s > 0 ? sent + hf_ns(within_s) : stuck_at(s, sent);
-
-		if (sftp_now() > at)
-			end_stuck(s, sent);
-		else
-			wait_until(s, &answered, at + 1);
-	}
+	while (e == NULL && !call->is_done)
+		e = wait_on(s, &answered, &p);
 	call->waiter = NULL;
-	if (call->type == 0)
+	if (e != NULL && !s->is_dead)
+		s->is_silent = true;
+	if (e == NULL && call->type == 0)
 		e = dead(s);
 	call->session = NULL;
 	struct sftp_slot *slot = &s->slots[call->id % SFTP_SLOTS];
@@ -285,18 +398,18 @@ static void
 greet(struct hf_sftp *s)
 {
 	hf_auto(hf_buf) b = HF_BUF_MAX(64);
+	struct patience p = {.since = sftp_now(), .no_stop = true};
 
 	hf_sftp_begin(&b, HF_SFTP_INIT);
 	hf_sftp_finish(&b, 3, 0);
-	pthread_mutex_lock(&s->writing);
-	transmit(s, (struct iovec[2]){{b.p, b.len}, {NULL, 0}});
-	pthread_mutex_unlock(&s->writing);
+	hf_err_free(write_packet(s, (struct iovec[2]){{b.p, b.len}, {NULL, 0}}, &p));
 }
 
 /* Its answer is for the reader; until it comes, what every server can do is assumed. */
 static void
 ask_limits(struct hf_sftp *s)
 {
+	struct patience p = {.since = sftp_now(), .no_stop = true};
 	hf_auto(hf_buf) b = HF_BUF_MAX(64);
 	uint32_t id;
 
@@ -304,16 +417,14 @@ ask_limits(struct hf_sftp *s)
 		return;
 	hf_sftp_begin(&b, HF_SFTP_EXTENDED);
 	hf_sftp_add_string(&b, hf_str_bytes(hf_str("limits@openssh.com")));
-	hf_autoptr(hf_err) e = enter(s, NULL, 0, true, &id);
+	hf_autoptr(hf_err) e = enter(s, NULL, 0, 0, &p, &id);
 	if (e != NULL)
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->limits_id = id;
 	pthread_mutex_unlock(&s->lock);
 	hf_sftp_finish(&b, id, 0);
-	pthread_mutex_lock(&s->writing);
-	transmit(s, (struct iovec[2]){{b.p, b.len}, {NULL, 0}});
-	pthread_mutex_unlock(&s->writing);
+	hf_err_free(write_packet(s, (struct iovec[2]){{b.p, b.len}, {NULL, 0}}, &p));
 }
 
 static struct hf_err *
@@ -325,7 +436,7 @@ await_ready(struct hf_sftp *s, const struct hf_sftp_setup *setup)
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->is_ready && !s->is_dead) {
-		if (setup->gives_up != NULL && setup->gives_up(setup->arg))
+		if (!setup->no_stop && setup->gives_up != NULL && setup->gives_up(setup->arg))
 			sftp_end_locked(s, HF_EIO, "interrupted while connecting");
 		snprintf(why, sizeof why, "no connection after %.3g s", setup->connect_s);
 		if (sftp_now() > end)
@@ -351,14 +462,15 @@ hf_sftp_open(const struct hf_sftp_setup *setup, struct hf_sftp **out)
 	new->window = setup->window;
 	new->stuck = hf_ns(setup->stuck_s);
 	new->say = setup->say;
+	new->gives_up = setup->gives_up;
 	new->arg = setup->arg;
 	new->n_free = SFTP_SLOTS;
 	new->count = 1;
 	new->in = hf_alloc_(1, SFTP_ROOM);
 	atomic_init(&new->moved, sftp_now());
 	pthread_mutex_init(&new->lock, NULL);
-	pthread_mutex_init(&new->writing, NULL);
 	init_cond(&new->changed);
+	init_cond(&new->is_quiet);
 	int en = pthread_create(&new->reader, NULL, sftp_read_answers, new);
 	if (en != 0)
 		abort(); /* as without memory for something small */
@@ -394,8 +506,8 @@ hf_sftp_free(struct hf_sftp *s)
 	pthread_join(s->reader, NULL);
 	hf_child_end(&s->child, 0);
 	pthread_mutex_destroy(&s->lock);
-	pthread_mutex_destroy(&s->writing);
 	pthread_cond_destroy(&s->changed);
+	pthread_cond_destroy(&s->is_quiet);
 	free(s->in);
 	free(s->why);
 	free(s->program);

@@ -12,6 +12,10 @@
  * since anything at all moved, or four times as long since it was made. A stuck request ends the
  * session, too: the program is killed, and every request fails with HF_EIO and says why. A session
  * that has ended stays so; who wants to go on opens another.
+ *
+ * When the user wants to stop, a request may run on for about 2 s, and then fails with HF_ECANCELED;
+ * those that are made all the same (no_stop) go on as before, for which the session is kept. Where a
+ * server has said nothing for so long, later requests have no 2 s of their own.
  */
 #ifndef HF_NET_SFTP_H
 #define HF_NET_SFTP_H
@@ -34,8 +38,9 @@ struct hf_sftp_setup {
 	/* What the program says on standard error, by the line, on a thread of the session's. */
 	void (*say)(void *arg, const char *line);
 	void *arg; /* of both functions */
-	/* Or NULL: connecting ends soon after it says so; called with a lock held. */
+	/* Or NULL: the user wants to stop, and will go on wanting it; called with a lock held. */
 	bool (*gives_up)(void *arg);
+	bool no_stop; /* connecting goes on all the same */
 };
 
 /* Extensions, as bits. */
@@ -89,7 +94,8 @@ struct hf_sftp_call {
 
 	uint8_t *room; /* for a READ: where the answer goes, and how much fits */
 	size_t room_len;
-	size_t weight;           /* of this request in the window */
+	size_t weight; /* of this request in the window */
+	bool no_stop;
 	struct hf_sftp *session; /* NULL: not under way */
 	uint32_t id;
 	bool is_done;
@@ -99,20 +105,24 @@ struct hf_sftp_call {
 /* What there is to say about a request beside its bytes. */
 struct hf_sftp_ask {
 	bool is_urgent;       /* does not wait for room in the window */
+	bool no_stop;         /* is not given up when the user wants to stop */
+	double within_s;      /* above 0: to send it takes no longer; else stuck_s counts */
 	struct hf_bytes more; /* WRITE: the data, which end the packet; borrowed for the call */
 };
 
 /*
  * Sends a request: `request` is one of hf_sftp_begin(), not yet finished. The call is under way
  * until hf_sftp_wait() or hf_sftp_drop(), one of which must be called in the end; it must not be
- * moved meanwhile. HF_EIO: the session has ended; then nothing is under way.
+ * moved meanwhile. HF_EIO: the session has ended; HF_ECANCELED: the user wants to stop. Then nothing
+ * is under way.
  */
 struct hf_err *hf_sftp_send(struct hf_sftp *s, struct hf_sftp_call *call,
 	struct hf_buf *request, const struct hf_sftp_ask *ask) HF_MUST;
 
 /*
  * Waits for the answer; NULL when there is one, whatever it says. `within_s` above 0 stands for
- * stuck_s. A call that is not under way has its answer, or none.
+ * stuck_s. A call that is not under way has its answer, or none. HF_ECANCELED: nobody waits for the
+ * answer any longer, but what was asked for may still be done.
  */
 struct hf_err *hf_sftp_wait(struct hf_sftp_call *call, double within_s) HF_MUST;
 

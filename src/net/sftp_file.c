@@ -119,8 +119,8 @@ send_data(struct hf_sftp *s, const struct hf_sftp_handle *handle, struct hf_byte
 		begin_handle(&b, HF_SFTP_WRITE, handle);
 		hf_sftp_add_u64(&b, at);
 		hf_sftp_add_u32(&b, (uint32_t)len);
-		HF_TRY(hf_sftp_send(s, &add_piece(ring, at, len)->call, &b,
-			&(struct hf_sftp_ask){how->is_urgent, {data.p + at, len}}));
+		HF_TRY(send_more(s, &add_piece(ring, at, len)->call, &b,
+			(struct hf_bytes){data.p + at, len}, how));
 		at += len;
 	}
 	return NULL;
@@ -388,11 +388,11 @@ hf_sftp_remove(struct hf_sftp *s, const char *path, const struct hf_sftp_how *ho
 	return do_it(s, &b, how);
 }
 
-/* A server that cannot do it is no failure, unless the session is over. Takes `e`. */
+/* A server that cannot do it is no failure; not to know what it did is one. Takes `e`. */
 static struct hf_err *
 forgive(const struct hf_sftp_folder *f, struct hf_err *e)
 {
-	if (e == NULL || !hf_sftp_is_alive(f->s))
+	if (e == NULL || hf_err_code(e) == HF_ECANCELED || !hf_sftp_is_alive(f->s))
 		return e;
 	hf_err_free(e);
 	return NULL;
@@ -429,8 +429,9 @@ hf_sftp_sync_asked(struct hf_sftp_folder *f)
 
 	if (!(hf_sftp_extensions(f->s) & HF_SFTP_HAS_FSYNC))
 		return NULL;
-	struct hf_err *e = f->call.session == NULL ? hf_err(HF_EIO, "the session has ended")
-						   : take_folder(f, &handle);
+	if (f->call.session == NULL)
+		return hf_err(HF_EIO, "the folder could not be asked for");
+	struct hf_err *e = take_folder(f, &handle);
 	if (e == NULL)
 		e = finish(f->s, &handle, &f->how, NULL);
 	return forgive(f, e);

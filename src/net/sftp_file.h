@@ -13,8 +13,10 @@
 /* How an operation is carried out. */
 struct hf_sftp_how {
 	bool is_urgent;  /* waits for no data of others */
+	bool no_stop;    /* is not given up when the user wants to stop */
 	double within_s; /* for the requests of the operation, each; 0: stuck_s */
-	double until; /* hf_clock(): when the last one must have been answered; 0: no such time */
+	/* hf_clock(): nothing is asked for later, nor waited for; 0: no such time. */
+	double until;
 	/* So much of a file is asked for before its size is known, when all of it is read; 0: a piece. */
 	size_t early;
 };

@@ -22,21 +22,48 @@ add_handle(struct hf_buf *b, const struct hf_sftp_handle *handle)
 	hf_sftp_add_string(b, (struct hf_bytes){handle->b, handle->len});
 }
 
+/* How long the next step may take; 0: as long as it is not stuck. HF_EIO: no longer. */
+HF_MUST static inline struct hf_err *
+time_left(const struct hf_sftp_how *how, double *within_s)
+{
+	double left = how->until - hf_clock();
+
+	*within_s = how->within_s;
+	if (how->until > 0 && left <= 0)
+		return hf_err(HF_EIO, "it has taken too long");
+	if (how->until > 0 && (how->within_s <= 0 || left < how->within_s))
+		*within_s = left;
+	return NULL;
+}
+
+/* Sends a request with `more` behind it. Nothing is begun when the time is over. */
+HF_MUST static inline struct hf_err *
+send_more(struct hf_sftp *s, struct hf_sftp_call *call, struct hf_buf *b, struct hf_bytes more,
+	const struct hf_sftp_how *how)
+{
+	struct hf_sftp_ask ask = {
+		.is_urgent = how->is_urgent, .no_stop = how->no_stop, .more = more};
+
+	HF_TRY(time_left(how, &ask.within_s));
+	return hf_sftp_send(s, call, b, &ask);
+}
+
 HF_MUST static inline struct hf_err *
 send(struct hf_sftp *s, struct hf_sftp_call *call, struct hf_buf *b,
 	const struct hf_sftp_how *how)
 {
-	return hf_sftp_send(s, call, b, &(struct hf_sftp_ask){.is_urgent = how->is_urgent});
+	return send_more(s, call, b, (struct hf_bytes){NULL, 0}, how);
 }
 
 HF_MUST static inline struct hf_err *
 wait_for(struct hf_sftp_call *call, const struct hf_sftp_how *how)
 {
-	double left = how->until - hf_clock(), within = how->within_s;
+	double within;
+	struct hf_err *late = time_left(how, &within);
 
-	if (how->until > 0 && (within <= 0 || left < within))
-		within = left > 0.001 ? left : 0.001;
-	return hf_sftp_wait(call, within);
+	/* What is under way and late ends the session; it may have been answered, though. */
+	hf_err_free(late);
+	return hf_sftp_wait(call, late == NULL ? within : 0.001);
 }
 
 /* Waits for an answer of that type. */

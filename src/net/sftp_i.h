@@ -36,14 +36,17 @@ struct hf_sftp {
 	size_t window;
 	int64_t stuck;
 	void (*say)(void *, const char *);
+	bool (*gives_up)(void *); /* or NULL */
 	void *arg;
 	pthread_t reader;
 	unsigned extensions; /* written before is_ready */
 
-	pthread_mutex_t writing; /* one packet after the other; taken without `lock` */
-
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
+	bool is_writing; /* one packet after the other */
+	pthread_cond_t is_quiet;
+	int64_t stopped; /* when gives_up() was first seen to say so, or 0 */
+	bool is_silent;  /* since then a request has been given up, and nothing was heard */
 	bool is_ready, is_dead, is_closing;
 	enum hf_code code; /* why it is dead */
 	char *why;
@@ -71,6 +74,9 @@ sftp_now(void)
 /* The session is over; the first reason counts. The first one with the lock held. */
 void sftp_end_locked(struct hf_sftp *s, enum hf_code code, const char *why);
 void sftp_end(struct hf_sftp *s, enum hf_code code, const char *why);
+
+/* With the lock held: its request has been answered, or was never sent. */
+void sftp_free_slot(struct hf_sftp *s, struct sftp_slot *slot);
 
 /* With the lock held: the call is done, and whoever waits for it learns that. */
 void sftp_wake(struct hf_sftp_call *call);

@@ -69,9 +69,8 @@ end_closed(struct hf_sftp *s)
 
 /* ---- answers ---- */
 
-/* Under the lock. */
-static void
-free_slot(struct hf_sftp *s, struct sftp_slot *slot)
+void
+sftp_free_slot(struct hf_sftp *s, struct sftp_slot *slot)
 {
 	s->under_way -= slot->weight;
 	*slot = (struct sftp_slot){.id = 0};
@@ -114,6 +113,7 @@ take_answer(struct hf_sftp *s, struct hf_bytes packet)
 	HF_TRY(hf_sftp_parse(packet, &r));
 	pthread_mutex_lock(&s->lock);
 	struct sftp_slot *slot = &s->slots[r.id % SFTP_SLOTS];
+	s->is_silent = false;
 	if (!slot->is_used || slot->id != r.id) {
 		e = hf_err(HF_EFATAL, "an answer to a request that was not made (%u)", r.id);
 	} else {
@@ -125,7 +125,7 @@ take_answer(struct hf_sftp *s, struct hf_bytes packet)
 		else if (slot->call != NULL)
 			sftp_wake(slot->call);
 		if (e == NULL)
-			free_slot(s, slot);
+			sftp_free_slot(s, slot);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return e;

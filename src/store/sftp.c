@@ -38,6 +38,7 @@ sftp_how_for(enum hf_kind kind)
 	if (kind != HF_LOCK)
 		return (struct hf_sftp_how){.is_urgent = kind != HF_PACK};
 	return (struct hf_sftp_how){.is_urgent = true,
+		.no_stop = true,
 		.within_s = SFTP_LOCK_REQUEST_S,
 		.until = hf_clock() + LOCK_S};
 }
@@ -48,7 +49,7 @@ sftp_session_for(
 {
 	if (name->kind == HF_PACK)
 		return hf_sftp_pool_data(s->pool, size, out);
-	return hf_sftp_pool_main(s->pool, out);
+	return hf_sftp_pool_main(s->pool, name->kind == HF_LOCK, out);
 }
 
 /* ---- modes ---- */
@@ -129,7 +130,7 @@ sftp_stat(struct hf_store *store, const struct hf_name *name, uint64_t *size)
 	struct hf_sftp_attrs attrs;
 	SFTP_USE use = {.session = NULL};
 
-	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
+	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, how.no_stop, &use)));
 	HF_TRY(stat_at(s, use.session, hf_name_text(name).s, &how, &attrs));
 	if (name->kind == HF_CONFIG)
 		learn_sharing(s, &attrs);
@@ -193,7 +194,7 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 
 	if (kind == HF_CONFIG)
 		return hf_store_list_config(store, fn, arg);
-	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
+	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, how.no_stop, &use)));
 	if (kind == HF_INDEX)
 		hf_sftp_pool_expect(s->pool); /* who lists it wants what it leads to */
 	if (kind == HF_PACK)
@@ -272,7 +273,7 @@ connect_store(struct sftp *s, const struct hf_open *o, const struct hf_strings *
 	SFTP_USE use = {.session = NULL};
 
 	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_open(&setup, &s->pool)));
-	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
+	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, false, &use)));
 	atomic_store(&s->store.promises, promises(use.session));
 	return NULL;
 }

@@ -49,7 +49,8 @@ struct hf_err *sftp_at(const struct sftp *s, const char *name, struct hf_err *e)
 
 /*
  * How a call about that kind of file is carried out. Locks wait for no data, and a lease counts on
- * every try to be over soon (locking-design, T_try).
+ * every try to be over soon (locking-design, T_try). They go on when the user wants to stop, since a
+ * lock is to be given back.
  */
 struct hf_sftp_how sftp_how_for(enum hf_kind kind);
 

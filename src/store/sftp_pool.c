@@ -9,10 +9,12 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/clocks.h"
 #include "base/time.h"
 
 enum {
 	MAX_PLACES = 8,
+	LOOK_MS = 200,          /* between two looks whether to stop */
 	WINDOW = 8 << 20,       /* of a session for data alone */
 	MAIN_WINDOW = 1 << 20,  /* of the main one beside others */
 	ALONE_WINDOW = 2 << 20, /* and without them */
@@ -73,20 +75,27 @@ gives_up(void *arg)
 	return atomic_load(&p->is_closing) || hf_stop_is_set(p->stop);
 }
 
+/* How a session is opened. */
+struct opening {
+	bool may_ask; /* on the terminal */
+	bool no_stop;
+};
+
 static struct hf_err *
-connect_to(struct hf_sftp_pool *p, bool is_main, bool may_ask, struct hf_sftp **out)
+connect_to(struct hf_sftp_pool *p, bool is_main, struct opening how, struct hf_sftp **out)
 {
 	hf_autofree const char **argv = hf_alloc_(p->command.len + 1, sizeof *argv);
 	struct hf_sftp_setup setup = {.argv = argv,
-		.terminal = may_ask ? HF_CHILD_MAY_ASK : HF_CHILD_ALONE,
+		.terminal = how.may_ask ? HF_CHILD_MAY_ASK : HF_CHILD_ALONE,
 		/* Nobody types: a server that is stuck is stuck here, too. */
-		.connect_s = may_ask ? asking_s : fmin(connect_s, p->stuck_s),
+		.connect_s = how.may_ask ? asking_s : fmin(connect_s, p->stuck_s),
 		.stuck_s = p->stuck_s,
 		.window = !is_main   ? WINDOW
 			  : p->n > 1 ? MAIN_WINDOW
 				     : ALONE_WINDOW,
 		.say = is_main ? say : NULL, /* what the others say, the main one has said */
 		.gives_up = gives_up,
+		.no_stop = how.no_stop,
 		.arg = p};
 
 	for (size_t i = 0; i < p->command.len; i++)
@@ -111,10 +120,10 @@ free_member(struct hf_sftp_member *m)
 
 /* Opens the session of a place that says is_opening, and tells everybody. */
 static struct hf_err *
-fill_place(struct hf_sftp_pool *p, struct place *place, bool may_ask)
+fill_place(struct hf_sftp_pool *p, struct place *place, struct opening how)
 {
 	struct hf_sftp_member *m = hf_new(struct hf_sftp_member), *old = NULL;
-	struct hf_err *e = connect_to(p, place == p->places, may_ask, &m->session);
+	struct hf_err *e = connect_to(p, place == p->places, how, &m->session);
 
 	pthread_mutex_lock(&p->lock);
 	free(place->why);
@@ -140,7 +149,7 @@ open_beside(void *arg)
 {
 	struct place *place = arg;
 
-	hf_err_free(fill_place(place->pool, place, false));
+	hf_err_free(fill_place(place->pool, place, (struct opening){.may_ask = false}));
 	return NULL;
 }
 
@@ -186,34 +195,64 @@ hf_sftp_use_clear(struct hf_sftp_use *u)
 	*u = (struct hf_sftp_use){.session = NULL};
 }
 
+/* Under the lock, which is let go of for a moment, or until a try has been made. */
+static void
+wait_a_moment(struct hf_sftp_pool *p)
+{
+	int64_t until = hf_clocks_kernel.awake(NULL) + LOOK_MS * (HF_SECOND / 1000);
+	struct timespec ts = {(time_t)(until / HF_SECOND), (long)(until % HF_SECOND)};
+
+	(void)pthread_cond_timedwait(&p->changed, &p->lock, &ts);
+}
+
 /* Under the lock: the outcome of a try that another thread makes. */
 static struct hf_err *
-await_try(struct hf_sftp_pool *p, struct place *place)
+await_try(struct hf_sftp_pool *p, struct place *place, bool no_stop)
 {
 	unsigned tries = place->tries;
 
-	while (place->tries == tries)
-		pthread_cond_wait(&p->changed, &p->lock); /* connecting ends by itself */
+	while (place->tries == tries) { /* connecting ends by itself */
+		if (!no_stop)
+			HF_TRY(hf_stop_check(p->stop));
+		wait_a_moment(p);
+	}
 	return place->why != NULL ? hf_err(HF_EIO, "%s", place->why) : NULL;
 }
 
-struct hf_err *
-hf_sftp_pool_main(struct hf_sftp_pool *p, struct hf_sftp_use *out)
+/* Under the lock, which is let go of meanwhile. */
+static struct hf_err *
+try_now(struct hf_sftp_pool *p, struct place *place, bool no_stop)
 {
-	struct place *place = &p->places[0];
-	struct hf_err *e = NULL;
-
+	place->is_opening = true;
+	pthread_mutex_unlock(&p->lock);
+	struct hf_err *e = fill_place(p, place, (struct opening){.no_stop = no_stop});
 	pthread_mutex_lock(&p->lock);
-	if (!is_usable(place) && place->is_opening) {
-		e = await_try(p, place);
-	} else if (!is_usable(place)) {
-		place->is_opening = true;
-		pthread_mutex_unlock(&p->lock);
-		e = hf_err_in(fill_place(p, place, false), "connecting again");
-		pthread_mutex_lock(&p->lock);
+	return hf_err_in(e, "connecting again");
+}
+
+/* Under the lock: a session is in the place, if there is no error. */
+static struct hf_err *
+fill_now(struct hf_sftp_pool *p, struct place *place, bool no_stop)
+{
+	while (!is_usable(place)) {
+		if (!place->is_opening)
+			return try_now(p, place, no_stop);
+		struct hf_err *e = await_try(p, place, no_stop);
+		/* Who tried may have given up because of the wish to stop. */
+		if (e == NULL || !no_stop || !hf_stop_is_set(p->stop))
+			return e;
+		hf_err_free(e);
 	}
+	return NULL;
+}
+
+struct hf_err *
+hf_sftp_pool_main(struct hf_sftp_pool *p, bool no_stop, struct hf_sftp_use *out)
+{
+	pthread_mutex_lock(&p->lock);
+	struct hf_err *e = fill_now(p, &p->places[0], no_stop);
 	if (e == NULL)
-		use(p, place, out);
+		use(p, &p->places[0], out);
 	pthread_mutex_unlock(&p->lock);
 	return e;
 }
@@ -262,13 +301,13 @@ hf_sftp_pool_data(struct hf_sftp_pool *p, size_t size, struct hf_sftp_use *out)
 	/* Not where the last try was in vain: the next ones are made while data flow. */
 	if (place == NULL && size >= LARGE && p->n > 1 && p->places[1].is_opening &&
 		p->places[1].why == NULL) {
-		hf_err_free(await_try(p, &p->places[1]));
+		hf_err_free(await_try(p, &p->places[1], false));
 		place = find_place(p, false);
 	}
 	if (place != NULL)
 		use(p, place, out);
 	pthread_mutex_unlock(&p->lock);
-	return place != NULL ? NULL : hf_sftp_pool_main(p, out);
+	return place != NULL ? NULL : hf_sftp_pool_main(p, false, out);
 }
 
 /* ---- beginning and end ---- */
@@ -277,6 +316,7 @@ struct hf_err *
 hf_sftp_pool_open(const struct hf_sftp_pool_setup *setup, struct hf_sftp_pool **out)
 {
 	hf_autoptr(hf_sftp_pool) p = hf_new(struct hf_sftp_pool);
+	pthread_condattr_t attr;
 
 	hf_strings_copy(setup->command, &p->command);
 	p->n = 1 + (setup->more < MAX_PLACES ? setup->more : MAX_PLACES - 1);
@@ -285,11 +325,14 @@ hf_sftp_pool_open(const struct hf_sftp_pool_setup *setup, struct hf_sftp_pool **
 	p->say = setup->say;
 	p->arg = setup->arg;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->changed, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	for (unsigned i = 0; i < p->n; i++)
 		p->places[i].pool = p;
 	p->places[0].is_opening = true;
-	HF_TRY(fill_place(p, &p->places[0], true));
+	HF_TRY(fill_place(p, &p->places[0], (struct opening){.may_ask = true}));
 	*out = hf_steal(p);
 	return NULL;
 }

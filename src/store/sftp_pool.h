@@ -25,7 +25,7 @@ struct hf_sftp_pool_setup {
 	const struct hf_strings *command; /* copied */
 	unsigned more;                    /* sessions for data beside the main one, at most */
 	double stuck_s;
-	struct hf_stop *stop; /* ends connecting; or NULL */
+	struct hf_stop *stop; /* ends connecting and, a moment later, requests; or NULL */
 	void (*say)(void *arg, const char *line);
 	void *arg;
 };
@@ -44,8 +44,12 @@ struct hf_sftp_use {
 };
 void hf_sftp_use_clear(struct hf_sftp_use *u);
 
-/* The main session. HF_EIO: it had ended and there is no new one. */
-struct hf_err *hf_sftp_pool_main(struct hf_sftp_pool *p, struct hf_sftp_use *out) HF_MUST;
+/*
+ * The main session. HF_EIO: it had ended and there is no new one. `no_stop`: one is opened even when
+ * the user wants to stop.
+ */
+struct hf_err *hf_sftp_pool_main(
+	struct hf_sftp_pool *p, bool no_stop, struct hf_sftp_use *out) HF_MUST;
 
 /* Data will soon be wanted: opens the first session for them in the background. */
 void hf_sftp_pool_expect(struct hf_sftp_pool *p);

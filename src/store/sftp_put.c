@@ -129,7 +129,7 @@ sftp_create(struct hf_store *store)
 	SFTP_USE use = {.session = NULL};
 	bool shared;
 
-	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, &use)));
+	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, false, &use)));
 	HF_TRY(sftp_is_shared(s, use.session, &at_once, &shared));
 	uint32_t mode = shared ? 0770 : 0700;
 	HF_TRY(sftp_at(s, NULL, make_folders(use.session, root, mode, &at_once)));
@@ -298,6 +298,17 @@ ask_folder(struct hf_sftp *session, const char *path, struct hf_sftp_how how,
 	hf_sftp_ask_folder(session, folder, &how, out);
 }
 
+/* The one that answers soonest, when a put has failed because of `e`. */
+static struct hf_sftp *
+session_to_tidy(const struct hf_sftp_use *use, const struct hf_sftp_use *first,
+	const struct hf_sftp_use *last, const struct hf_err *e)
+{
+	if (last->session != NULL)
+		return last->session;
+	/* Nobody waits any longer for the data in front of it. */
+	return hf_err_code(e) == HF_ECANCELED ? first->session : use->session;
+}
+
 static struct hf_err *
 put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const char *path)
 {
@@ -308,7 +319,7 @@ put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const c
 	bool shared, made = false;
 
 	HF_TRY(sftp_session_for(s, name, data.len, &use));
-	HF_TRY(hf_sftp_pool_main(s->pool, &first));
+	HF_TRY(hf_sftp_pool_main(s->pool, how.no_stop, &first));
 	HF_TRY(sftp_is_shared(s, first.session, &how, &shared));
 	remove_left_over(s, use.session);
 	ask_folder(first.session, path, how, &folder);
@@ -317,13 +328,13 @@ put_at(struct sftp *s, const struct hf_name *name, struct hf_bytes data, const c
 		hf_sftp_folder_clear(&folder); /* it was not there when it was asked for */
 	e = explain_failure(use.session, path, data.len, e);
 	if (e == NULL)
-		e = hf_sftp_pool_main(s->pool, &last);
+		e = hf_sftp_pool_main(s->pool, how.no_stop, &last);
 	if (e == NULL)
 		e = rename_temp(s, last.session, name, data, temp, path, &how);
 	if (e == NULL)
 		e = settle(last.session, path, shared, &how, &folder);
 	if (e != NULL && temp != NULL) /* no longer there if the rename was done */
-		remove_temp(s, last.session != NULL ? last.session : use.session, temp);
+		remove_temp(s, session_to_tidy(&use, &first, &last, e), temp);
 	return e;
 }
 
@@ -362,7 +373,7 @@ del_at(struct sftp *s, const struct hf_name *name, const char *path)
 	SFTP_USE use = {.session = NULL};
 	FOLDER folder = {.s = NULL};
 
-	HF_TRY(hf_sftp_pool_main(s->pool, &use));
+	HF_TRY(hf_sftp_pool_main(s->pool, how.no_stop, &use));
 	if (lasts)
 		ask_folder(use.session, path, how, &folder);
 	struct hf_err *e = hf_sftp_remove(use.session, path, &change);

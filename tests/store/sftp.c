@@ -26,13 +26,18 @@ static const struct hf_name other = {HF_INDEX, {{0xef}}};
 
 /* ---- tools ---- */
 
+/* Of all stores of a test. */
+static struct hf_stop wish;
+
 /* stuck_s 0: longer than anything here takes */
 static struct hf_err *
 open_command(const char *command, double stuck_s, struct hf_store **out)
 {
 	struct hf_option option = {"sftp.command", command};
-	struct hf_open o = {
-		.options = &option, .n_options = 1, .stuck_s = stuck_s > 0 ? stuck_s : 60};
+	struct hf_open o = {.options = &option,
+		.n_options = 1,
+		.stuck_s = stuck_s > 0 ? stuck_s : 60,
+		.stop = &wish};
 	hf_autofree char *place = NULL;
 
 	if (access(SERVER, X_OK) != 0)
@@ -280,20 +285,31 @@ TEST(server_stalls_while_it_is_written_to)
 	check_content(s, &pack, 1 << 20);
 }
 
-/* The kernel's way to stall it: nothing is read any more, and what is written fills the pipe. */
-TEST(server_is_stopped)
+/* A store the server of which can be stopped by the kernel; *pid is that of the first one. */
+static struct hf_store *
+open_with_pid(double stuck_s, pid_t *pid)
 {
 	hf_autofree char *command = NULL, *path = NULL;
 	hf_auto(hf_buf) text = HF_BUF_MAX(100);
-	hf_autoptr(hf_store) s = NULL;
+	struct hf_store *s = NULL;
 
 	REQUIRE(asprintf(&path, "%s/pid", test_tmpdir()) > 0);
 	REQUIRE(asprintf(&command, "sh -c 'echo $$ >%s; exec %s'", path, SERVER) > 0);
-	REQUIRE_OK(open_command(command, 1, &s));
+	REQUIRE_OK(open_command(command, stuck_s, &s));
 	REQUIRE_OK(hf_read_file(path, &text));
 	hf_buf_add_char(&text, '\0');
-	pid_t pid = (pid_t)strtol((const char *)text.p, NULL, 10);
-	REQUIRE(pid > 1 && kill(pid, SIGSTOP) == 0);
+	*pid = (pid_t)strtol((const char *)text.p, NULL, 10);
+	REQUIRE(*pid > 1);
+	return s;
+}
+
+/* Nothing is read any more, and what is written fills the pipe. */
+TEST(server_is_stopped)
+{
+	pid_t pid;
+	hf_autoptr(hf_store) s = open_with_pid(1, &pid);
+
+	REQUIRE(kill(pid, SIGSTOP) == 0);
 	CHECK_ERR_TEXT(put(s, &pack, 32 << 20), HF_EIO, "has not answered");
 	REQUIRE_OK(put(s, &pack, 1000));
 	CHECK(kill(pid, 0) != 0); /* it is gone, another served that call */
@@ -365,6 +381,111 @@ TEST(all_calls_of_a_session_end_with_it)
 	REQUIRE_OK(hf_group_wait(g));
 	CHECK_EQ(c.n_failed, 8);
 	check_content(s, &pack, 8 << 20);
+}
+
+/* ---- the user wants to stop ---- */
+
+enum { GET, PUT, STAT, LIST, DEL_LOCK };
+
+struct attempt {
+	struct hf_store *s;
+	int what;
+	struct hf_err *e;
+};
+
+static struct hf_err *
+pass_over(void *arg, const struct hf_name *name, uint64_t size)
+{
+	(void)arg, (void)name, (void)size;
+	return NULL;
+}
+
+static struct hf_err *
+try_it(void *arg)
+{
+	struct attempt *a = arg;
+	hf_auto(hf_buf) b = HF_BUF_MAX(64 << 20);
+	uint64_t size;
+
+	if (a->what == GET)
+		a->e = hf_store_get(a->s, &pack, 0, SIZE_MAX, &b);
+	else if (a->what == PUT)
+		a->e = put(a->s, &pack, 32 << 20);
+	else if (a->what == STAT)
+		a->e = hf_store_stat(a->s, &other, &size);
+	else if (a->what == LIST)
+		a->e = hf_store_list(a->s, HF_PACK, pass_over, NULL);
+	else
+		a->e = hf_store_del(a->s, &lock);
+	return NULL;
+}
+
+static void
+start_attempt(struct hf_group *g, struct attempt *a, struct hf_store *s, int what)
+{
+	*a = (struct attempt){s, what, NULL};
+	REQUIRE_OK(hf_group_go(g, "attempt", try_it, a));
+	usleep(300000); /* it comes to a halt */
+}
+
+/* They end 2 s after the wish, not when they count as stuck, and nothing begins. */
+TEST(a_stop_ends_what_waits_for_a_silent_server)
+{
+	hf_autoptr(hf_store) s = open_with("stall@10:5", 0);
+	hf_autoptr(hf_group) g = hf_group_new(stop, NULL);
+	struct attempt a[4], late = {s, STAT, NULL};
+
+	REQUIRE_OK(put(s, &pack, 8 << 20));
+	for (int i = 0; i < 4; i++)
+		start_attempt(g, &a[i], s, i);
+	hf_stop_set(&wish);
+	double since = hf_clock();
+	REQUIRE_OK(hf_group_wait(g));
+	CHECK(hf_clock() - since > 1.5 && hf_clock() - since < 10);
+	for (int i = 0; i < 4; i++)
+		CHECK_ERR(a[i].e, HF_ECANCELED);
+	since = hf_clock();
+	REQUIRE_OK(try_it(&late));
+	CHECK_ERR(late.e, HF_ECANCELED);
+	CHECK(hf_clock() - since < 1);
+}
+
+/* What is under way is finished by a server that answers, and so is what cleans up. */
+TEST(a_stop_leaves_time_for_what_is_answered)
+{
+	hf_autoptr(hf_store) s = open_with("none@1", 0);
+
+	hf_stop_set(&wish);
+	REQUIRE_OK(put(s, &pack, 1 << 20));
+	check_content(s, &pack, 1 << 20);
+}
+
+/* The pipe is full, perhaps with half a packet, and others wait for it to take more. */
+TEST(a_lock_is_given_back_after_a_stop_when_the_server_answers_again)
+{
+	pid_t pid;
+	hf_autoptr(hf_store) s = open_with_pid(0, &pid);
+	hf_autoptr(hf_group) puts = hf_group_new(stop, NULL);
+	hf_autoptr(hf_group) dels = hf_group_new(stop, NULL);
+	struct attempt a[3];
+	uint64_t size;
+
+	REQUIRE_OK(put(s, &lock, 100));
+	REQUIRE(kill(pid, SIGSTOP) == 0);
+	start_attempt(puts, &a[0], s, PUT);
+	start_attempt(puts, &a[1], s, PUT);
+	hf_stop_set(&wish);
+	double since = hf_clock();
+	start_attempt(dels, &a[2], s, DEL_LOCK);
+	REQUIRE_OK(hf_group_wait(puts));
+	CHECK(hf_clock() - since < 10);
+	CHECK_ERR(a[0].e, HF_ECANCELED);
+	CHECK_ERR(a[1].e, HF_ECANCELED);
+	(void)kill(pid, SIGCONT); /* if it still lives */
+	REQUIRE_OK(hf_group_wait(dels));
+	hf_err_free(a[2].e); /* or it was cut off, and is tried again by who holds the lock */
+	hf_err_free(hf_store_del(s, &lock));
+	CHECK_ERR(hf_store_stat(s, &lock, &size), HF_ENOTFOUND);
 }
 
 /* ---- the rest ---- */

@@ -2,6 +2,7 @@
 """Repositories on SFTP servers: the contract over a whole sshd and over poor servers, restic beside
 us, the terminal, and how many round trips it takes."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -204,6 +205,38 @@ def interrupt_leaves_no_lock(tmp):
     out, err = p.communicate(timeout=120)
     tap.eq(p.returncode, 130, (out + err).decode())
     tap.eq(repos.locks(repo), [])
+
+
+@tap.test
+def interrupt_does_not_wait_for_a_silent_server(tmp):
+    """The session for data never answers again; the lock is given back over the one that does."""
+    tree, pids = tmp / "tree", tmp / "pids"
+    tree.mkdir()
+    (tree / "file").write_bytes(os.urandom(100_000_000))
+    server = f"sh -c 'echo $$ >>{pids}; exec {sftpd.sftp_server()}'"
+    for number, sessions in ((signal.SIGINT, 2), (signal.SIGTERM, 1)):
+        repo = repos.quick(tmp / f"repo{number}")
+        pids.unlink(missing_ok=True)
+        p = repos.holdfast().start(sftpd.url(repo), "-o", f"sftp.command={server}",
+                                   "-o", f"sftp.connections={sessions}", "backup", tree)
+        while not repos.stored(repo):
+            tap.eq(p.poll(), None)
+            time.sleep(0.002)
+        servers = [int(x) for x in pids.read_text().split()]
+        tap.eq(len(servers), sessions)
+        for pid in servers:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.5)
+        tap.ok(repos.locks(repo), "it was too fast")
+        p.send_signal(number)
+        time.sleep(4)
+        with contextlib.suppress(ProcessLookupError):  # it was cut off with half a request
+            os.kill(servers[0], signal.SIGCONT)
+        since = time.monotonic()
+        out, err = p.communicate(timeout=120)
+        tap.eq(p.returncode, 130, (out + err).decode())
+        tap.ok(time.monotonic() - since < 15, "it took too long")
+        tap.eq(repos.locks(repo), [])
 
 
 ASKING = """\
