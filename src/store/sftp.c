@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "store/sftp_i.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -315,7 +316,8 @@ sftp_open(
 	new->store = (struct hf_store){.ops = &ops,
 		.url = hf_place_shown(url),
 		.connections = connections,
-		.within_s = SFTP_CHANGE_S};
+		/* A server that is stuck is stuck here, too. */
+		.within_s = fmin(SFTP_CHANGE_S, o->stuck_s)};
 	new->root = root_of(place.path);
 	new->program = hf_str_dup(hf_str(command.v[0]));
 	new->say = o->say;

@@ -13,7 +13,7 @@
 #include "store/sftp_pool.h"
 
 enum {
-	SFTP_CHANGE_S = 60, /* a rename or a removal, behind data on a slow line at most */
+	SFTP_CHANGE_S = 60, /* a change, however many requests that takes */
 	SFTP_LOCK_REQUEST_S = 15,
 };
 

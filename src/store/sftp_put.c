@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/io.h"
+#include "base/time.h"
 #include "store/sftp_i.h"
 
 enum {
@@ -17,13 +18,16 @@ static const struct hf_sftp_how at_once = {.is_urgent = true};
 /* What is only tried, after something else has failed. */
 static const struct hf_sftp_how quickly = {.is_urgent = true, .within_s = SFTP_LOCK_REQUEST_S};
 
-/* How a request is carried out that changes something, which the gate of a lease has let through. */
+/*
+ * How something is changed, which the gate of a lease has just let through: all requests that it may
+ * take are over in the time that the gate was told.
+ */
 static struct hf_sftp_how
-in_time(struct hf_sftp_how how)
+in_time(const struct sftp *s, struct hf_sftp_how how)
 {
 	how.is_urgent = true;
-	if (how.within_s <= 0)
-		how.within_s = SFTP_CHANGE_S;
+	if (how.until <= 0)
+		how.until = hf_clock() + s->store.within_s;
 	return how;
 }
 
@@ -257,9 +261,10 @@ static struct hf_err *
 rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
 	struct hf_bytes data, const char *temp, const char *path, const struct hf_sftp_how *how)
 {
-	const struct hf_sftp_how change = in_time(*how);
+	struct hf_sftp_how change;
 
 	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	change = in_time(s, *how);
 	struct hf_err *e = hf_sftp_rename(session, temp, path, &change);
 	if (e == NULL || hf_err_code(e) != HF_EEXISTS)
 		return hf_err_in(e, "renaming");
@@ -269,6 +274,7 @@ rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
 		return NULL;
 	}
 	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
+	change = in_time(s, *how);
 	return hf_err_in(
 		hf_sftp_rename_over(session, temp, path, &change), "replacing the old file");
 }
@@ -368,7 +374,7 @@ remove_read_only(struct hf_sftp *session, const char *path, const struct hf_sftp
 static struct hf_err *
 del_at(struct sftp *s, const struct hf_name *name, const char *path)
 {
-	const struct hf_sftp_how how = sftp_how_for(name->kind), change = in_time(how);
+	const struct hf_sftp_how how = sftp_how_for(name->kind);
 	bool lasts = name->kind != HF_PACK && name->kind != HF_LOCK;
 	SFTP_USE use = {.session = NULL};
 	FOLDER folder = {.s = NULL};
@@ -376,6 +382,8 @@ del_at(struct sftp *s, const struct hf_name *name, const char *path)
 	HF_TRY(hf_sftp_pool_main(s->pool, how.no_stop, &use));
 	if (lasts)
 		ask_folder(use.session, path, how, &folder);
+	HF_TRY(hf_store_pass(&s->store, name, true, 0)); /* connecting may have taken long */
+	const struct hf_sftp_how change = in_time(s, how);
 	struct hf_err *e = hf_sftp_remove(use.session, path, &change);
 	HF_TRY(remove_read_only(use.session, path, &change, e));
 	return lasts ? hf_sftp_sync_asked(&folder) : NULL;

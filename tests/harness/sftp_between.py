@@ -17,6 +17,7 @@
 		id	the answer has a number that nobody asked for
 		junk	the answer makes no sense
 		fail	the request is not passed on, the answer is "Failure"
+		deny	the same with "Permission denied"
 	--once FILE	the fault happens only if FILE can be created: once, in all processes
 	--short N	no answer has more than N bytes of a file
 """
@@ -155,8 +156,9 @@ class Between:
                 self.end(kill=True)
             if self.kind == "stall":
                 self.stalled.set()
-            if self.kind == "fail":
-                self.answer(bytes([STATUS]) + number + u32(4) + string(b"Failure") + string(b""))
+            if self.kind in ("fail", "deny"):
+                code, text = (4, b"Failure") if self.kind == "fail" else (3, b"Permission denied")
+                self.answer(bytes([STATUS]) + number + u32(code) + string(text) + string(b""))
                 return
             self.marked = number
         if self.stalled.is_set():

@@ -342,6 +342,83 @@ TEST(server_fails_without_a_reason)
 	REQUIRE_OK(put(s, &pack, 2 << 20));
 }
 
+/* ---- changes take no longer than the gate was told ---- */
+
+/* A store whose changes have 1.5 s, over a line on which each request takes 0.9. */
+static struct hf_store *
+open_late(const char *more)
+{
+	hf_autofree char *command = NULL;
+	struct hf_store *s = NULL;
+
+	REQUIRE(asprintf(&command, "python3 %s/sftp_between.py --delay 450 %s -- %s",
+			getenv("PYTHONPATH"), more, SERVER) > 0);
+	REQUIRE_OK(open_command(command, 1.5, &s));
+	CHECK(s->within_s < 1.6);
+	return s;
+}
+
+static void
+put_old(void)
+{
+	hf_autoptr(hf_store) s = NULL;
+
+	REQUIRE_OK(open_command(SERVER, 0, &s));
+	REQUIRE_OK(put(s, &other, 1000));
+}
+
+TEST(a_file_is_deleted_in_time_or_not_at_all)
+{
+	put_old();
+	/* Denied, its mode set, deleted after 1.8 s. */
+	hf_autoptr(hf_store) s = open_late("--fault deny@1:13");
+	uint64_t size;
+
+	CHECK_ERR_TEXT(hf_store_del(s, &other), HF_EFATAL, "permission");
+	usleep(500000); /* for what may still be under way */
+	CHECK_OK(hf_store_stat(s, &other, &size));
+}
+
+TEST(a_file_is_replaced_in_time_or_not_at_all)
+{
+	put_old();
+	/* Renamed in vain, looked for, moved aside, renamed after 3.6 s. */
+	hf_autoptr(hf_store) s = open_late("--without all");
+	uint64_t size = 0;
+
+	CHECK_ERR_TEXT(put(s, &other, 2000), HF_EIO, "renaming");
+	CHECK_OK(hf_store_stat(s, &other, &size));
+	CHECK_EQ(size, 1000);
+}
+
+struct counting_gate {
+	struct hf_gate gate;
+	unsigned n;
+};
+
+static struct hf_err *
+count_pass(struct hf_gate *gate, const struct hf_change *change)
+{
+	struct counting_gate *g = hf_container_of(gate, struct counting_gate, gate);
+
+	CHECK(change->within_s == 60);
+	g->n++;
+	return NULL;
+}
+
+TEST(the_gate_is_asked_before_each_change)
+{
+	struct counting_gate g = {{count_pass}, 0};
+
+	put_old();
+	hf_autoptr(hf_store) s = open_with("none@1 --without all", 0);
+	hf_store_set_gate(s, &g.gate);
+	REQUIRE_OK(put(s, &other, 2000));
+	CHECK_EQ(g.n, 3); /* at first, before the rename, and before the old file goes aside */
+	REQUIRE_OK(hf_store_del(s, &other));
+	CHECK_EQ(g.n, 5); /* at first, and when there is a session */
+}
+
 /* ---- many at once ---- */
 
 struct crowd {
