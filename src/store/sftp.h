@@ -18,8 +18,9 @@
  * A connection that is lost makes the calls that used it fail with HF_EIO; the next call makes a new
  * one. Temporary files that could not be removed then are removed later, if possible.
  *
- * within_s, a minute or stuck_s, bounds what this side does: all requests of a change together. A server that is cut off after it has received a rename, and
- * before it carried it out, may do so later; nobody on this side can know.
+ * within_s, a minute or stuck_s, bounds what this side does: all requests of a change together. A
+ * server that is cut off after it has received a rename, and before it carried it out, may do so
+ * later; nobody on this side can know.
  */
 #ifndef HF_STORE_SFTP_H
 #define HF_STORE_SFTP_H
