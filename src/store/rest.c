@@ -171,21 +171,46 @@ post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf
 	return hf_http_error(a);
 }
 
-/* Whether the server has the file, byte for byte. False also when it cannot be known. */
-static bool
-is_there(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, bool *exists)
+enum found { ABSENT, SAME, OTHER };
+
+/*
+ * What the server has under that name, byte for byte: whoever deletes a file because of this has
+ * seen all of it. An error: nothing is known.
+ */
+static struct hf_err *
+look(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, enum found *out)
 {
-	hf_auto(hf_buf) b = HF_BUF_SPOOL(data.len + 1);
-	uint64_t size = 0;
+	hf_auto(hf_buf) b = HF_BUF_SPOOL(LIST_MAX);
+	uint64_t size;
 	struct hf_err *e = rest_stat(s, name, &size);
 
-	*exists = e == NULL;
-	if (e == NULL && size == data.len)
-		e = rest_get(s, name, 0, SIZE_MAX, &b);
-	bool same = e == NULL && b.len == data.len && size == data.len &&
-		    (b.len == 0 || memcmp(b.p, data.p, b.len) == 0);
-	hf_err_free(e);
-	return same;
+	*out = ABSENT;
+	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
+		return hf_err_ignore(e, HF_ENOTFOUND);
+	HF_TRY(e);
+	HF_TRY(rest_get(s, name, 0, SIZE_MAX, &b));
+	if (b.len != size)
+		return hf_err(
+			HF_EIO, "%zu bytes came of a file of %ju", b.len, (uintmax_t)size);
+	*out = b.len == data.len && (b.len == 0 || memcmp(b.p, data.p, b.len) == 0) ? SAME
+										    : OTHER;
+	return NULL;
+}
+
+/* What to return when a file was `refused`, and there is no telling what is in its place. */
+static struct hf_err *
+in_doubt(struct hf_err *refused, struct hf_err *why)
+{
+	hf_autoptr(hf_err) r = refused;
+	hf_autoptr(hf_err) w = why;
+
+	if (hf_err_code(w) == HF_ECANCELED)
+		return hf_steal(w);
+	if (hf_err_code(w) == HF_EFATAL) /* who may not look either will not be let in later */
+		return hf_steal(r);
+	return hf_err_later(
+		hf_err(HF_EIO, "%s; looking what is there: %s", hf_err_text(r), hf_err_text(w)),
+		hf_err_wait(w));
 }
 
 /*
@@ -198,7 +223,7 @@ rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 {
 	struct rest *r = of(s);
 	hf_auto(hf_http_answer) a = {0};
-	bool exists;
+	enum found found;
 	struct hf_err *e = post(r, name, data, &a);
 	bool is_cut = e != NULL && hf_err_code(e) == HF_EIO && data.len > SHORT_BODY;
 
@@ -209,13 +234,14 @@ rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 	}
 	if (e == NULL || (a.status != 403 && !is_cut))
 		return e;
-	if (is_there(s, name, data, &exists)) {
-		hf_err_free(e);
-		return NULL;
-	}
-	if (!exists)
+	struct hf_err *unknown = look(s, name, data, &found);
+	if (unknown != NULL)
+		return in_doubt(e, unknown);
+	if (found == ABSENT)
 		return e;
 	hf_err_free(e);
+	if (found == SAME)
+		return NULL;
 	HF_TRY(hf_store_pass(s, name, false, data.len));
 	HF_TRY(hf_err_ignore(rest_del(s, name), HF_ENOTFOUND));
 	return post(r, name, data, &a);

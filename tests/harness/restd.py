@@ -118,7 +118,7 @@ class Authority:
 
 
 class Rule:
-    """What happens to the first `times` requests (None: all) with that method and part of a path.
+    """What happens to the first `times` requests (None: all) with that method and a path that `part` fits to.
 
     cut      the answer ends with a reset after half of its bytes, or the request after half of its
     drop     the server gets the request and answers, but the answer is lost with the connection
@@ -187,7 +187,7 @@ class Between:
         with self.lock:
             self.seen.append((method, path))
             for rule in self.rules:
-                if rule.method == method and rule.part in path and (
+                if rule.method == method and re.search(rule.part, path) and (
                         rule.times is None or rule.hits < rule.times):
                     rule.hits += 1
                     return rule

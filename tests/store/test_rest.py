@@ -401,6 +401,25 @@ def a_backup_goes_on_whatever_breaks(tmp):
 
 
 @tap.test
+def what_cannot_be_looked_at_is_not_deleted(tmp):
+    """The answer to a file is lost, and who looks for it meets a server that is busy for a moment.
+
+    libcurl makes the request again by itself, on another connection, and gets 403. So the file is
+    looked for by the store, then by who repeats, by the store again, and is read.
+    """
+    server, repo = world(tmp, "--append-only")
+    busy = {"what": "status", "status": 503}
+    with server, restd.Between(server.port) as net:
+        net.rules = [restd.Rule("POST", "/index/", "drop"), restd.Rule("HEAD", "/index/", times=2, **busy),
+                     restd.Rule("POST", "/snapshots/", "drop"), restd.Rule("HEAD", "/snapshots/", times=2, **busy),
+                     restd.Rule("GET", "/snapshots/.", **busy)]
+        repos.holdfast()(net.url("repo"), "backup", small_tree(tmp), *QUICK)
+        tap.eq([r.hits for r in net.rules], [1, 2, 1, 2, 1])
+        tap.eq([p for m, p in net.seen if m == "DELETE" and "/locks/" not in p], [])
+        tap.eq(len(repos.files(repo, "snapshots")), 1)
+
+
+@tap.test
 def a_restore_goes_on_whatever_breaks(tmp):
     server, _ = world(tmp)
     holdfast = repos.holdfast()
