@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/clocks.h"
 #include "base/io.h"
 #include "base/time.h"
 #include "store/call.h"
@@ -85,7 +86,10 @@ jitter(double seconds)
 	return seconds * (0.5 + chance / 4294967296.0);
 }
 
-/* The pause before the next try. False: it would begin too late. */
+/*
+ * The pause before the next try. False: it would begin too late. What the server asks for is obeyed
+ * as far as there is time; one that wants to be left alone for longer gets no visit too early.
+ */
 static bool
 next_pause(const struct retry *r, const struct hf_call *c, struct tries *t,
 	const struct hf_err *e, double *wait_s)
@@ -97,7 +101,22 @@ next_pause(const struct retry *r, const struct hf_call *c, struct tries *t,
 	t->pause_s = t->pause_s * 2 < PAUSE_MAX_S ? t->pause_s * 2 : PAUSE_MAX_S;
 	*wait_s = wait > asked ? wait : asked;
 	/* A try may have taken longer than all; a lease would not wait for a second one. */
-	return hf_clock() + *wait_s - t->begin <= limit || (t->failed == 1 && !is_lock);
+	return hf_clock() + *wait_s - t->begin <= limit ||
+	       (t->failed == 1 && !is_lock && asked <= limit);
+}
+
+static struct hf_err *
+give_up(struct hf_err *e, const struct tries *t)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(64);
+	double asked = hf_err_wait(e);
+
+	if (asked > t->pause_s) {
+		hf_buf_add_str(&b, ", asked to wait for ");
+		hf_duration_add(&b, (int64_t)(asked < 1e9 ? asked : 1e9) * HF_SECOND);
+	}
+	return hf_err_in(
+		e, "giving up after %u tries%.*s", t->failed, (int)b.len, (const char *)b.p);
 }
 
 /*
@@ -119,7 +138,7 @@ goes_on(struct retry *r, const struct hf_call *c, struct tries *t, struct hf_err
 	t->came_short |= is_short;
 	t->failed++;
 	if (!is_short && !next_pause(r, c, t, *e, &wait_s)) {
-		*e = hf_err_in(*e, "giving up after %u tries", t->failed);
+		*e = give_up(*e, t);
 		return false;
 	}
 	say(r, c, t, wait_s, *e);

@@ -5,7 +5,8 @@
  *
  * The pause is 1 s at first, doubled each time up to 60 s, each ± 50 % by chance so that many
  * clients do not come back in step, and at least what the other side asked for (hf_err_wait()).
- * That goes on for 15 minutes, and once at least, as in restic (restic-format 1.5). Calls about locks
+ * That goes on for 15 minutes, and once at least, as in restic (restic-format 1.5), unless the other
+ * side wants to be left alone for longer than that. Calls about locks
  * get 10 seconds: a lease has its own plan for a request that failed, counts on each to end within
  * 45 s, and would rather write a new stamp than the old one late (locking-design, T_try).
  *

@@ -330,6 +330,25 @@ TEST(retry_waits_as_long_as_it_is_asked_to)
 		"https://x: 503");
 }
 
+TEST(retry_does_not_wait_longer_than_its_limit)
+{
+	struct busy *b = hf_new(struct busy);
+	struct lines lines = {.n = 0};
+
+	hf_around_init(&b->around, hf_store_mem());
+	b->around.around = be_busy;
+	b->around.free = busy_free;
+	hf_autoptr(hf_store) s = hf_store_retry(&b->around.store,
+		&(struct hf_retry){
+			.pause_s = 0.001, .limit_s = 20, .say = take_line, .say_arg = &lines});
+	b->wait_s = 86400;
+	CHECK_ERR_TEXT(put(s, &pack), HF_EIO,
+		"giving up after 1 tries, asked to wait for 24h0m0s: https://x: 503");
+	b->wait_s = 11; /* more than calls about locks have */
+	CHECK_ERR_TEXT(put(s, &lock), HF_EIO, "giving up after 1 tries, asked to wait for 11s");
+	CHECK_EQ(lines.n, 0);
+}
+
 /* ---- early ---- */
 
 /* Counts calls, and holds those about packs back until it is opened. */
