@@ -430,72 +430,7 @@ set_up(struct call *c, const char *url)
 	set_headers(c);
 }
 
-/* ---- why there is no answer ---- */
-
-struct failure {
-	CURLcode rc;
-	enum hf_code code;
-	const char *text;
-};
-
-static const struct failure failures[] = {
-	{CURLE_URL_MALFORMAT, HF_EFATAL, "this is no URL"},
-	{CURLE_UNSUPPORTED_PROTOCOL, HF_EFATAL, "this is no URL of HTTP"},
-	{CURLE_COULDNT_RESOLVE_HOST, HF_EIO, "the server's name is not found"},
-	{CURLE_COULDNT_RESOLVE_PROXY, HF_EIO, "the proxy's name is not found"},
-	{CURLE_COULDNT_CONNECT, HF_EIO, "no connection to the server"},
-	{CURLE_PARTIAL_FILE, HF_EIO, "the answer ended too early"},
-	{CURLE_GOT_NOTHING, HF_EIO, "the server ended the connection without an answer"},
-	{CURLE_SEND_ERROR, HF_EIO, "the connection broke while sending"},
-	{CURLE_RECV_ERROR, HF_EIO, "the connection broke before the end of the answer"},
-	{CURLE_OPERATION_TIMEDOUT, HF_EIO, "no connection to the server in time"},
-	{CURLE_PEER_FAILED_VERIFICATION, HF_EFATAL,
-		"the server's certificate is not trusted (--cacert names more that are)"},
-	{CURLE_SSL_CACERT_BADFILE, HF_EFATAL, "the CA certificates cannot be used"},
-	{CURLE_SSL_CERTPROBLEM, HF_EFATAL, "the client certificate cannot be used"},
-	{CURLE_SSL_CONNECT_ERROR, HF_EIO, "no TLS connection to the server"},
-	{CURLE_OUT_OF_MEMORY, HF_EFATAL, "no memory"},
-};
-
-/* An alert is the other side's decision, and who speaks no TLS will not learn it. */
-static bool
-is_final(const char *said)
-{
-	return strstr(said, "alert") != NULL || strstr(said, "wrong version number") != NULL;
-}
-
-struct hf_err *
-call_ended(struct call *c)
-{
-	switch (c->why) {
-	case FAILED:
-		return hf_steal(c->error);
-	case STOPPED:
-		return hf_err(HF_ECANCELED, "interrupted");
-	case STALLED:
-		return hf_err(HF_EIO, "not one byte came or went for %.0f s", c->h->stall_s);
-	case LATE:
-		return hf_err(HF_EIO, "not done after %.0f s", c->r->deadline_s);
-	default:
-		return NULL;
-	}
-}
-
-static struct hf_err *
-failed(struct call *c, CURLcode rc)
-{
-	struct failure f = {rc, HF_EIO, "the request failed"};
-	const char *said = *c->said != '\0' ? c->said : curl_easy_strerror(rc);
-
-	if (c->why != NOT_ENDED)
-		return call_ended(c);
-	for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
-		if (failures[i].rc == rc)
-			f = failures[i];
-	if (is_final(said))
-		f.code = HF_EFATAL;
-	return hf_err(f.code, "%s (%s)", f.text, said);
-}
+/* ---- transfers ---- */
 
 static struct hf_err *
 transfer_by_curl(struct call *c, const char *url)
@@ -507,7 +442,7 @@ transfer_by_curl(struct call *c, const char *url)
 	set_up(c, url);
 	CURLcode rc = curl_easy_perform(c->easy);
 	struct hf_err *e =
-		rc == CURLE_OK || c->why == ENOUGH ? call_answer_end(c) : failed(c, rc);
+		rc == CURLE_OK || c->why == ENOUGH ? call_answer_end(c) : call_failed(c, rc);
 	curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &location);
 	if (location != NULL)
 		c->a->location = hf_str_dup(hf_str(location));

@@ -97,8 +97,13 @@ void call_range(const struct hf_http_request *r, char text[static HTTP_RANGE]);
  */
 bool call_goes_on(struct call *c, uint64_t n_moved);
 
+/* ---- http_failed.c ---- */
+
 /* The error of a transfer that was ended by ourselves. */
 struct hf_err *call_ended(struct call *c) HF_MUST;
+
+/* The same, and what a transfer of libcurl's means that ended with `rc`. */
+struct hf_err *call_failed(struct call *c, CURLcode rc) HF_MUST;
 
 /* ---- h2.c: HTTP/2 on one socket that all requests share ---- */
 
