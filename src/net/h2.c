@@ -163,8 +163,9 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *
 	job->unconsumed += n;
 	if (!call_piece(job->c, (const char *)p, n))
 		cancel(h2, job);
-	else if (!job->c->r->no_pace)
-		job->consume_at = hf_clock() + hf_pace_take(h2->h->download, n);
+	else
+		job->consume_at =
+			hf_clock() + hf_pace_take(call_pace(job->c, h2->h->download), n);
 	return 0;
 }
 
@@ -212,7 +213,8 @@ send_body(nghttp2_session *session, int32_t stream, uint8_t *p, size_t len, uint
 	if (job == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* cancelled */
 	struct call *c = job->c;
-	size_t left = c->r->body.len - c->n_sent, n = len < left ? len : left;
+	size_t left = c->r->body.len - c->n_sent;
+	size_t n = call_portion(c, h2->h->upload, len < left ? len : left);
 
 	if (job->send_at > hf_clock()) {
 		job->is_deferred = true;
@@ -221,8 +223,7 @@ send_body(nghttp2_session *session, int32_t stream, uint8_t *p, size_t len, uint
 	memcpy(p, c->r->body.p + c->n_sent, n);
 	c->n_sent += n;
 	job->n_moved += n;
-	if (!c->r->no_pace)
-		job->send_at = hf_clock() + hf_pace_take(h2->h->upload, n);
+	job->send_at = hf_clock() + hf_pace_take(call_pace(c, h2->h->upload), n);
 	if (c->n_sent == c->r->body.len)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/io.h"
 #include "base/time.h"
@@ -14,6 +15,7 @@ enum {
 	STALL_S = 300,
 	MAX_REDIRECTS = 10,
 	TRANSFER_BUFFER = 256 << 10,
+	PORTION_MIN = 1024, /* bytes; also the least that libcurl receives at once */
 	CA_MAX = 64 << 20,
 	WHAT_MAX = 300, /* bytes of a URL in a message */
 };
@@ -88,8 +90,10 @@ hf_http_free(struct hf_http *h)
 {
 	if (h == NULL)
 		return;
-	for (size_t i = 0; i < h->n_idle; i++)
-		curl_easy_cleanup(h->idle[i]);
+	for (size_t i = 0; i < h->n_idle; i++) {
+		curl_easy_cleanup(h->idle[i]->easy);
+		free(h->idle[i]);
+	}
 	h2_free(h->h2);
 	free(h->idle);
 	free(h->user_agent);
@@ -112,34 +116,53 @@ hf_http_is_dead(const struct hf_http *h)
 	return h->h2 != NULL && h2_is_dead(h->h2);
 }
 
-static CURL *
+static struct handle *
 take_handle(struct hf_http *h)
 {
-	CURL *easy = NULL;
+	struct handle *handle = NULL;
 
 	pthread_mutex_lock(&h->lock);
 	if (h->n_idle > 0)
-		easy = h->idle[--h->n_idle];
+		handle = h->idle[--h->n_idle];
 	pthread_mutex_unlock(&h->lock);
-	if (easy == NULL)
-		easy = curl_easy_init();
-	if (easy == NULL)
+	if (handle == NULL) {
+		handle = hf_new(struct handle);
+		handle->easy = curl_easy_init();
+	}
+	if (handle->easy == NULL)
 		abort(); /* small and of fixed size, as all that hf_new() makes */
-	return easy;
+	return handle;
 }
 
 /* Its connection stays open and is used again; everything that was set is forgotten. */
 static void
-give_handle(struct hf_http *h, CURL *easy)
+give_handle(struct hf_http *h, struct handle *handle)
 {
-	curl_easy_reset(easy);
+	handle->call = NULL;
+	curl_easy_reset(handle->easy);
 	pthread_mutex_lock(&h->lock);
 	if (h->n_idle == h->cap) {
 		h->cap = h->cap * 2 + 8;
-		h->idle = hf_realloc_array(h->idle, h->cap, sizeof(CURL *));
+		h->idle = hf_realloc_array(h->idle, h->cap, sizeof(struct handle *));
 	}
-	h->idle[h->n_idle++] = easy;
+	h->idle[h->n_idle++] = handle;
 	pthread_mutex_unlock(&h->lock);
+}
+
+/*
+ * When we have given a request up, what the kernel has not sent of it must not arrive later, as it
+ * does after an ordinary close().
+ */
+static int
+close_socket(void *arg, curl_socket_t fd)
+{
+	const struct handle *handle = arg;
+	const struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+	if (handle->call != NULL && handle->call->why != NOT_ENDED &&
+		handle->call->why != ENOUGH)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	return close(fd);
 }
 
 /* ---- texts ---- */
@@ -187,11 +210,28 @@ hf_http_encode(struct hf_buf *out, struct hf_str s, bool keep_slash)
 
 /* ---- one transfer ---- */
 
+struct hf_pace *
+call_pace(const struct call *c, struct hf_pace *limit)
+{
+	return c->r->no_pace || c->r->deadline_s > 0 ? NULL : limit;
+}
+
+size_t
+call_portion(const struct call *c, const struct hf_pace *limit, size_t n)
+{
+	double most;
+
+	if (limit == NULL || c->r->no_pace || c->r->deadline_s > 0)
+		return n;
+	most = limit->rate / 4 > PORTION_MIN ? limit->rate / 4 : PORTION_MIN;
+	return most < (double)n ? (size_t)most : n;
+}
+
 /* Waits for the limit; the time does not count as standing still. */
 static bool
 wait_for_limit(struct call *c, struct hf_pace *limit, size_t n)
 {
-	if (limit == NULL || c->r->no_pace)
+	if (call_pace(c, limit) == NULL)
 		return true;
 	c->error = hf_pace_wait(limit, n, c->h->stop);
 	c->moved_at = hf_clock();
@@ -206,7 +246,7 @@ send_body(char *p, size_t one, size_t n, void *arg)
 	struct call *c = arg;
 	size_t left = c->r->body.len - c->n_sent;
 
-	n *= one;
+	n = call_portion(c, c->h->upload, n * one);
 	n = n < left ? n : left;
 	if (n == 0)
 		return 0;
@@ -410,7 +450,8 @@ set_up(struct call *c, const char *url)
 	curl_easy_setopt(e, CURLOPT_USERAGENT, h->user_agent);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(h->connect_s * 1000));
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)TRANSFER_BUFFER);
+	curl_easy_setopt(
+		e, CURLOPT_BUFFERSIZE, (long)call_portion(c, h->download, TRANSFER_BUFFER));
 	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)TRANSFER_BUFFER);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->said);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
@@ -420,6 +461,8 @@ set_up(struct call *c, const char *url)
 	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, look);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, c);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, c->handle);
 	/* A proxy's answer to CONNECT is none of the server's. */
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (h->unix_socket != NULL)
@@ -437,7 +480,9 @@ transfer_by_curl(struct call *c, const char *url)
 {
 	char *location = NULL;
 
-	c->easy = take_handle(c->h);
+	c->handle = take_handle(c->h);
+	c->handle->call = c;
+	c->easy = c->handle->easy;
 	*c->said = '\0';
 	set_up(c, url);
 	CURLcode rc = curl_easy_perform(c->easy);
@@ -446,7 +491,7 @@ transfer_by_curl(struct call *c, const char *url)
 	curl_easy_getinfo(c->easy, CURLINFO_REDIRECT_URL, &location);
 	if (location != NULL)
 		c->a->location = hf_str_dup(hf_str(location));
-	give_handle(c->h, c->easy);
+	give_handle(c->h, c->handle);
 	curl_slist_free_all(hf_steal(c->headers));
 	return e;
 }
@@ -518,6 +563,12 @@ follow(struct call *c, const char *first)
 		url = hf_str_dup(hf_str(c->a->location));
 	}
 	return hf_err(HF_EFATAL, "the server redirects in a circle");
+}
+
+struct hf_err *
+hf_http_share(struct hf_http *h, size_t bytes)
+{
+	return hf_pace_wait(h->upload, bytes, h->stop);
 }
 
 struct hf_err *

@@ -74,11 +74,16 @@ struct hf_http_request {
 
 	const char *const *want; /* names of headers of the answer, at most HF_HTTP_WANT */
 	size_t n_want;
-	double deadline_s; /* the request is over after so long, or 0 */
-	bool no_auth;      /* the client's user and password are not sent */
-	bool no_pace;      /* limits do not count for it */
-	bool no_stop;      /* `stop` does not end it; give it a deadline */
-	bool no_redirect;  /* a redirection is an answer as any other */
+	/*
+	 * 0, or the request is over after so long, give or take a second: what has not been sent by
+	 * then is not sent later either. Limits do not slow it down, so that who makes it waits for
+	 * its share before (hf_http_share()).
+	 */
+	double deadline_s;
+	bool no_auth;     /* the client's user and password are not sent */
+	bool no_pace;     /* limits do not count for it */
+	bool no_stop;     /* `stop` does not end it; give it a deadline */
+	bool no_redirect; /* a redirection is an answer as any other */
 };
 
 enum { HF_HTTP_WANT = 8, HF_HTTP_SAYS = 16 << 10 };
@@ -110,6 +115,12 @@ void hf_http_answer_clear(struct hf_http_answer *a);
  */
 struct hf_err *hf_http_do(
 	struct hf_http *h, const struct hf_http_request *r, struct hf_http_answer *a) HF_MUST;
+
+/*
+ * Waits until the limit of uploads has room for so many bytes, which then go without another wait.
+ * HF_ECANCELED: `stop` was set.
+ */
+struct hf_err *hf_http_share(struct hf_http *h, size_t bytes) HF_MUST;
 
 /*
  * The error that an answer means, NULL for 2xx: HF_ENOTFOUND for 404 and 410, HF_EIO for 408, 425,

@@ -10,6 +10,13 @@
 #include "net/libcurl.h"
 
 struct h2;
+struct call;
+
+/* What libcurl keeps from request to request: connections. */
+struct handle {
+	CURL *easy;
+	const struct call *call; /* the request that it makes just now, or NULL */
+};
 
 /* Strings are owned, or NULL; never changed after hf_http_new() but for what `lock` guards. */
 struct hf_http {
@@ -25,7 +32,7 @@ struct hf_http {
 	struct h2 *h2; /* or NULL: every handle has a connection of its own */
 
 	pthread_mutex_t lock;
-	CURL **idle; /* handles with their connections; the one used last is taken first */
+	struct handle **idle; /* the one used last is taken first */
 	size_t n_idle, cap;
 };
 
@@ -44,7 +51,8 @@ struct call {
 	struct hf_http *h;
 	const struct hf_http_request *r;
 	struct hf_http_answer *a;
-	CURL *easy;
+	struct handle *handle;      /* not over HTTP/2 */
+	CURL *easy;                 /* of the handle */
 	char said[CURL_ERROR_SIZE]; /* what libcurl has to say about a failure */
 	struct curl_slist *headers;
 	bool has_auth;
@@ -96,6 +104,15 @@ void call_range(const struct hf_http_request *r, char text[static HTTP_RANGE]);
  * False: c->why says why not. To be called once a second at least.
  */
 bool call_goes_on(struct call *c, uint64_t n_moved);
+
+/* The limit that slows a request down, or NULL; `limit` is the client's of one direction. */
+struct hf_pace *call_pace(const struct call *c, struct hf_pace *limit);
+
+/*
+ * How many of `n` bytes go at once, so that a connection is not silent for long while it waits for
+ * `limit`: a quarter of a second's worth, of which several connections may have to wait for.
+ */
+size_t call_portion(const struct call *c, const struct hf_pace *limit, size_t n);
 
 /* ---- http_failed.c ---- */
 

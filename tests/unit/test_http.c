@@ -4,137 +4,11 @@
 
 #include "harness/test.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
-#include "base/io.h"
 #include "base/time.h"
-
-/* What the server does with the connections that come, one after the other. */
-struct step {
-	const char *says; /* after a whole request has come; NULL: nothing */
-	enum {
-		CLOSES,
-		RESETS, /* so that what was sent before may be lost */
-		HANGS,  /* until the client goes */
-		KEEPS,  /* and waits for the next request on this connection */
-	} then;
-};
-
-struct server {
-	int fd;
-	char url[64];
-	pthread_t thread;
-	const struct step *steps;
-	size_t n;
-	char got[16][4096]; /* the header of each request, NUL-terminated */
-	size_t body[16];    /* bytes of each body */
-	size_t n_got, n_connections;
-};
-
-static bool
-read_request(struct server *s, int fd)
-{
-	char *head = s->got[s->n_got];
-	size_t len = 0, left = 0;
-
-	while (len < 4095) {
-		ssize_t n = recv(fd, head + len, 1, 0);
-
-		if (n <= 0)
-			return false;
-		head[++len] = '\0';
-		if (len >= 4 && strcmp(head + len - 4, "\r\n\r\n") == 0)
-			break;
-	}
-	const char *length = strstr(head, "Content-Length: ");
-	if (length != NULL)
-		sscanf(length, "Content-Length: %zu", &left);
-	for (char b[65536]; left > 0;) {
-		ssize_t n = recv(fd, b, left < sizeof b ? left : sizeof b, 0);
-
-		if (n <= 0)
-			return false;
-		left -= (size_t)n;
-		s->body[s->n_got] += (size_t)n;
-	}
-	s->n_got++;
-	return true;
-}
-
-static void
-drop(int fd, const struct step *step)
-{
-	char b[4096];
-
-	if (step->then == HANGS)
-		while (recv(fd, b, sizeof b, 0) > 0)
-			;
-	if (step->then == RESETS)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
-			sizeof(struct linger));
-	close(fd);
-}
-
-static void *
-serve(void *arg)
-{
-	struct server *s = arg;
-	int fd = -1;
-
-	for (size_t i = 0; i < s->n; i++) {
-		const struct step *step = &s->steps[i];
-
-		if (fd < 0) {
-			fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
-			s->n_connections++;
-		}
-		if (read_request(s, fd) && step->says != NULL)
-			hf_err_free(hf_write_full(fd, step->says, strlen(step->says)));
-		if (step->then == KEEPS)
-			continue;
-		drop(fd, step);
-		fd = -1;
-	}
-	if (fd >= 0)
-		close(fd);
-	return NULL;
-}
-
-static struct server *
-start(const struct step *steps, size_t n)
-{
-	struct server *s = hf_new(struct server);
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof a;
-
-	s->steps = steps;
-	s->n = n;
-	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	REQUIRE(bind(s->fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(s->fd, 8) == 0);
-	REQUIRE(getsockname(s->fd, (struct sockaddr *)&a, &len) == 0);
-	snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d/a/b", ntohs(a.sin_port));
-	REQUIRE(pthread_create(&s->thread, NULL, serve, s) == 0);
-	return s;
-}
-
-static void
-server_free(struct server *s)
-{
-	shutdown(s->fd, SHUT_RDWR); /* a step that was not reached */
-	pthread_join(s->thread, NULL);
-	close(s->fd);
-	free(s);
-}
-
-static inline void
-server_freep_(struct server **s)
-{
-	server_free(*s);
-}
+#include "http_server.h"
 
 /* A server `s` with these steps, and a client `h` with these options. */
 #define WORLD(options, ...)                                                                    \
@@ -353,6 +227,53 @@ TEST(a_deadline_holds)
 
 	r.deadline_s = 1;
 	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "not done after 1 s");
+}
+
+TEST(what_was_not_sent_in_time_is_not_sent_later)
+{
+	static const uint8_t body[1 << 20];
+	const int small = 16 << 10;
+	WORLD(PLAIN, {.says = NULL, .late_s = 2, .then = CLOSES});
+
+	/* So the server's kernel takes little, and ours has the rest. */
+	REQUIRE(setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) == 0);
+	r.method = "POST";
+	r.body = (struct hf_bytes){body, sizeof body};
+	r.deadline_s = 0.5;
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "not done after");
+	while (atomic_load(&s->n_done) == 0)
+		usleep(10000);
+	CHECK(s->body[0] < 256 << 10);
+}
+
+/* ---- limits ---- */
+
+TEST(a_limited_connection_is_never_silent_for_long)
+{
+	static const uint8_t body[30000];
+	struct hf_pace pace;
+	double begin;
+	hf_pace_init(&pace, 20000);
+	WORLD((struct hf_http_options){.upload = &pace},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEPS});
+
+	r.method = "POST";
+	r.body = (struct hf_bytes){body, sizeof body};
+	(void)hf_pace_take(&pace, 40000); /* others have been busy: one second from now */
+	begin = hf_clock();
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK(hf_clock() - begin > 2);
+	CHECK(s->silent[0] < 2);
+	/* In a hurry it takes its share first, and then nothing holds it up. */
+	begin = hf_clock();
+	REQUIRE_OK(hf_http_share(h, sizeof body));
+	CHECK(hf_clock() - begin > 1);
+	r.deadline_s = 1;
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK(s->silent[1] < 1);
+	CHECK_EQ(s->body[1], sizeof body);
+	hf_pace_clear(&pace);
 }
 
 static void *
