@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/time.h"
 #include "codec/json.h"
 #include "net/url.h"
 #include "store/rest_i.h"
@@ -51,17 +52,28 @@ url_of(const struct rest *r, const struct hf_name *name)
 	return url;
 }
 
-/* A request about one file; the caller fills in what is special. */
-static struct hf_http_request
-request(const char *method, const char *url, const struct hf_name *name)
+/* When a call about such files has to be over, on hf_clock(), with all its requests; 0: never. */
+static double
+end_of(enum hf_kind kind)
 {
+	return kind == HF_LOCK ? hf_clock() + HF_LOCK_CALL_S : 0;
+}
+
+/* A request about files of that kind; the caller fills in what is special. */
+static struct hf_http_request
+request(const char *method, const char *url, enum hf_kind kind, double end)
+{
+	double left = end - hf_clock();
+
 	return (struct hf_http_request){
 		.method = method,
 		.url = url,
 		.headers = accept_v2,
 		.n_headers = 1,
-		.no_pace = name->kind == HF_LOCK,
-		.deadline_s = name->kind == HF_LOCK ? HF_LOCK_CALL_S : 0,
+		.no_pace = kind == HF_LOCK,
+		.deadline_s = end == 0       ? 0
+			      : left > 0.001 ? left
+					     : 0.001,
 	};
 }
 
@@ -95,12 +107,11 @@ rest_create(struct hf_store *s)
 /* ---- reading ---- */
 
 static struct hf_err *
-rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
+stat_by(struct rest *r, const struct hf_name *name, double end, uint64_t *size)
 {
-	struct rest *r = of(s);
 	hf_auto(hf_http_answer) a = {0};
 	hf_autofree char *url = url_of(r, name);
-	struct hf_http_request q = request("HEAD", url, name);
+	struct hf_http_request q = request("HEAD", url, name->kind, end);
 
 	HF_TRY(demand(r, &q, &a));
 	if (!a.has_size)
@@ -111,19 +122,24 @@ rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 }
 
 static struct hf_err *
-rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
+{
+	return stat_by(of(s), name, end_of(name->kind), size);
+}
+
+static struct hf_err *
+get_by(struct rest *r, const struct hf_name *name, double end, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
-	struct rest *r = of(s);
 	hf_auto(hf_http_answer) a = {0};
 	hf_autofree char *url = url_of(r, name);
-	struct hf_http_request q = request("GET", url, name);
+	struct hf_http_request q = request("GET", url, name->kind, end);
 
 	/* Neither nothing nor what no file has can be asked for. */
 	if (len == 0 || off > INT64_MAX || (len != SIZE_MAX && len > INT64_MAX - off)) {
 		uint64_t size;
 
-		HF_TRY(rest_stat(s, name, &size));
+		HF_TRY(stat_by(r, name, end, &size));
 		return len == 0 && off <= size ? NULL : web_too_short(size);
 	}
 	q.is_range = off > 0 || len != SIZE_MAX;
@@ -131,39 +147,53 @@ rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t le
 	q.len = len;
 	q.out = out;
 	HF_TRY(hf_http_do(r->http, &q, &a));
-	return a.status == 416 ? web_beyond(s, name, off, len, &a) : hf_http_error(&a);
+	return a.status == 416 ? web_beyond(&r->store, name, off, len, &a) : hf_http_error(&a);
+}
+
+static struct hf_err *
+rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out)
+{
+	return get_by(of(s), name, end_of(name->kind), off, len, out);
 }
 
 /* ---- writing ---- */
 
 static struct hf_err *
-rest_del(struct hf_store *s, const struct hf_name *name)
+del_by(struct rest *r, const struct hf_name *name, double end)
 {
-	struct rest *r = of(s);
 	hf_auto(hf_http_answer) a = {0};
 	hf_autofree char *url = url_of(r, name);
-	struct hf_http_request q = request("DELETE", url, name);
+	struct hf_http_request q = request("DELETE", url, name->kind, end);
 
 	/* Who is interrupted gives his lock back. */
 	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK)
-		q.deadline_s = WEB_CHANGE_S;
+		q.deadline_s = hf_store_within(&r->store, name, 0);
 	return demand(r, &q, &a);
 }
 
 static struct hf_err *
-post(struct rest *r, const struct hf_name *name, struct hf_bytes data, struct hf_http_answer *a)
+rest_del(struct hf_store *s, const struct hf_name *name)
+{
+	return del_by(of(s), name, end_of(name->kind));
+}
+
+static struct hf_err *
+post(struct rest *r, const struct hf_name *name, double end, struct hf_bytes data,
+	struct hf_http_answer *a)
 {
 	hf_autofree char *url = url_of(r, name);
-	struct hf_http_request q = request("POST", url, name);
 
+	HF_TRY(web_share(r->http, &r->store, name, data.len));
+	struct hf_http_request q = request("POST", url, name->kind, end);
 	q.headers = send_bytes;
 	q.n_headers = 2;
 	q.body = data;
 	/* A lock that may come later, when it has been deleted, would stay. */
 	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK && name->kind != HF_PACK)
-		q.deadline_s = WEB_CHANGE_S;
+		q.deadline_s = hf_store_within(&r->store, name, data.len);
 	HF_TRY(hf_http_do(r->http, &q, a));
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,
@@ -178,17 +208,18 @@ enum found { ABSENT, SAME, OTHER };
  * seen all of it. An error: nothing is known.
  */
 static struct hf_err *
-look(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, enum found *out)
+look(struct rest *r, const struct hf_name *name, double end, struct hf_bytes data,
+	enum found *out)
 {
 	hf_auto(hf_buf) b = HF_BUF_SPOOL(LIST_MAX);
 	uint64_t size;
-	struct hf_err *e = rest_stat(s, name, &size);
+	struct hf_err *e = stat_by(r, name, end, &size);
 
 	*out = ABSENT;
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
 		return hf_err_ignore(e, HF_ENOTFOUND);
 	HF_TRY(e);
-	HF_TRY(rest_get(s, name, 0, SIZE_MAX, &b));
+	HF_TRY(get_by(r, name, end, 0, SIZE_MAX, &b));
 	if (b.len != size)
 		return hf_err(
 			HF_EIO, "%zu bytes came of a file of %ju", b.len, (uintmax_t)size);
@@ -216,25 +247,27 @@ in_doubt(struct hf_err *refused, struct hf_err *why)
 /*
  * A server refuses a name that is taken, most often by ourselves: the answer to an earlier attempt
  * was lost. It refuses before it has read the file, and hangs up on who still sends, so that the
- * reason for a broken connection may be the same.
+ * reason for a broken connection may be the same. The gate lets one change out at a time.
  */
 static struct hf_err *
 rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 {
 	struct rest *r = of(s);
 	hf_auto(hf_http_answer) a = {0};
+	double end = end_of(name->kind);
 	enum found found;
-	struct hf_err *e = post(r, name, data, &a);
+	struct hf_err *e = post(r, name, end, data, &a);
 	bool is_cut = e != NULL && hf_err_code(e) == HF_EIO && data.len > SHORT_BODY;
 
 	if (e != NULL && name->kind == HF_CONFIG && a.status == 500) {
 		hf_err_free(e); /* alone of all files, it needs its folder */
+		HF_TRY(hf_store_pass(s, name, false, 0));
 		HF_TRY(rest_create(s));
-		e = post(r, name, data, &a);
+		e = post(r, name, end, data, &a);
 	}
 	if (e == NULL || (a.status != 403 && !is_cut))
 		return e;
-	struct hf_err *unknown = look(s, name, data, &found);
+	struct hf_err *unknown = look(r, name, end, data, &found);
 	if (unknown != NULL)
 		return in_doubt(e, unknown);
 	if (found == ABSENT)
@@ -242,16 +275,17 @@ rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 	hf_err_free(e);
 	if (found == SAME)
 		return NULL;
-	HF_TRY(hf_store_pass(s, name, false, data.len));
-	HF_TRY(hf_err_ignore(rest_del(s, name), HF_ENOTFOUND));
-	return post(r, name, data, &a);
+	HF_TRY(hf_store_pass(s, name, true, 0));
+	HF_TRY(hf_err_ignore(del_by(r, name, end), HF_ENOTFOUND));
+	return post(r, name, end, data, &a);
 }
 
 /* ---- listing ---- */
 
 struct listing {
-	struct hf_store *s;
+	struct rest *r;
 	enum hf_kind kind;
+	double end;
 	hf_store_list_fn *fn;
 	void *arg;
 	bool has_sizes; /* version 2 */
@@ -282,7 +316,7 @@ list_entry(struct listing *l, struct hf_json *j)
 		return NULL;
 	hf_buf_reset(&l->scratch);
 	if (!l->has_sizes) {
-		struct hf_err *e = rest_stat(l->s, &name, &size);
+		struct hf_err *e = stat_by(l->r, &name, l->end, &size);
 
 		if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
 			return hf_err_ignore(e, HF_ENOTFOUND); /* deleted meanwhile */
@@ -318,7 +352,7 @@ rest_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 {
 	static const char *const want[] = {"Content-Type", "Server"};
 	struct rest *r = of(s);
-	struct listing l = {.s = s, .kind = kind, .fn = fn, .arg = arg};
+	struct listing l = {.r = r, .kind = kind, .end = end_of(kind), .fn = fn, .arg = arg};
 	hf_auto(hf_http_answer) a = {0};
 	hf_auto(hf_buf) text = HF_BUF_SPOOL(LIST_MAX);
 	hf_autofree char *url = NULL;
@@ -327,7 +361,7 @@ rest_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 		return hf_store_list_config(s, fn, arg);
 	if (asprintf(&url, "%s%s/", r->base, hf_kind_folder(kind)) < 0)
 		abort();
-	struct hf_http_request q = request("GET", url, &(struct hf_name){.kind = kind});
+	struct hf_http_request q = request("GET", url, kind, l.end);
 	q.out = &text;
 	q.want = want;
 	q.n_want = 2;
@@ -377,7 +411,8 @@ rest_new(const struct rest_place *place)
 	r->store = (struct hf_store){.ops = &ops,
 		.url = hf_str_dup(hf_str(place->url)),
 		.connections = place->connections,
-		.within_s = WEB_CHANGE_S};
+		.within_s = WEB_CHANGE_S,
+		.slowest = WEB_SLOWEST};
 	atomic_init(&r->store.promises, place->promises);
 	r->http = place->http;
 	r->closed = place->closed;

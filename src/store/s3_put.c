@@ -10,6 +10,7 @@
 #include "codec/sha256.h"
 #include "net/xml.h"
 #include "store/s3_i.h"
+#include "store/web_i.h"
 
 enum { MAX_PARTS = 10000, PART_TEXT = 200 };
 
@@ -127,6 +128,7 @@ put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_b
 	ask.is_lock = name->kind == HF_LOCK;
 	if (name->kind != HF_CONFIG && !s->hashes_all)
 		ask.hash = &name->id;
+	HF_TRY(web_share(s->http, &s->store, name, data.len));
 	if (name->is_new)
 		return put_new(s, &ask, name, data);
 	HF_TRY(s3_do(s, &ask, &a));

@@ -69,10 +69,21 @@ hf_store_create(struct hf_store *s)
 	return hf_err_in(s->ops->create(s), "creating the folders of a repository");
 }
 
+double
+hf_store_within(const struct hf_store *s, const struct hf_name *name, size_t size)
+{
+	double most = s->within_s > HF_WITHIN_MAX_S ? s->within_s : HF_WITHIN_MAX_S;
+	double within = s->within_s;
+
+	if (name->kind != HF_PACK && s->slowest > 0)
+		within += (double)size / s->slowest;
+	return within < most ? within : most;
+}
+
 struct hf_err *
 hf_store_pass(struct hf_store *s, const struct hf_name *name, bool is_del, size_t size)
 {
-	struct hf_change change = {*name, is_del, size, s->within_s};
+	struct hf_change change = {*name, is_del, size, hf_store_within(s, name, size)};
 	struct hf_gate *gate = name->kind == HF_LOCK ? NULL : atomic_load(&s->gate);
 
 	return gate != NULL ? gate->pass(gate, &change) : NULL;
@@ -261,6 +272,7 @@ hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_stor
 		.has_copies = inner->has_copies,
 		.thaw = inner->thaw,
 		.within_s = inner->within_s,
+		.slowest = inner->slowest,
 		.inner = inner};
 }
 

@@ -174,6 +174,15 @@ void hf_store_set_gate(struct hf_store *s, struct hf_gate *gate);
 struct hf_err *hf_store_pass(
 	struct hf_store *s, const struct hf_name *name, bool is_del, size_t size) HF_MUST;
 
+/*
+ * For backends: the deadline of such a change, in seconds from when the gate was asked, which is told
+ * the same. It grows with what is to be written, up to HF_WITHIN_MAX_S: a lease that is refreshed
+ * every two minutes lets that pass at any time, also when a refresh or two have failed. Packs may
+ * take longer in any case: one that comes late harms nobody.
+ */
+#define HF_WITHIN_MAX_S 600.0
+double hf_store_within(const struct hf_store *s, const struct hf_name *name, size_t size);
+
 /* A gate that nothing passes, for commands that work without a lock. */
 extern struct hf_gate hf_gate_shut;
 
@@ -262,7 +271,9 @@ struct hf_store {
 	bool is_near;    /* a call costs no round trip to another computer */
 	bool has_copies; /* of metadata, which the first call fetches whole */
 	struct hf_thaw thaw;
-	double within_s; /* longest that a change can take between its last look and its end */
+	/* Longest that a change can take between its last look and its end, but for its bytes. */
+	double within_s;
+	double slowest; /* bytes per second that get through at least; 0: they do not matter */
 	_Atomic(struct hf_gate *) gate; /* borrowed, or NULL; calls may be in flight */
 	struct hf_store *inner;         /* what a wrapper wraps, or NULL */
 	struct early *early; /* store/early.h; NULL: that is another one's, or nobody's */

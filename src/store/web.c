@@ -27,6 +27,15 @@ web_options(const struct hf_open *o)
 }
 
 struct hf_err *
+web_share(struct hf_http *http, struct hf_store *s, const struct hf_name *name, size_t size)
+{
+	if (name->kind == HF_LOCK || name->kind == HF_PACK)
+		return NULL;
+	HF_TRY(hf_http_share(http, size));
+	return hf_store_pass(s, name, false, size);
+}
+
+struct hf_err *
 web_too_short(uint64_t size)
 {
 	return hf_err(HF_ECORRUPT, "the file has only %ju bytes", (uintmax_t)size);

@@ -7,10 +7,18 @@
 #include "store/backend.h"
 
 /*
- * A change but for a pack is over after so long, so that a lease knows what its gate lets pass.
- * Packs may take longer: one that comes late harms nobody (lease.h (3)).
+ * A change but for a pack is over after so long, and the time for its bytes at so many per second
+ * (hf_store_within()), so that a lease knows what its gate lets pass.
  */
-enum { WEB_CHANGE_S = 180 };
+enum { WEB_CHANGE_S = 180, WEB_SLOWEST = 4 << 10 };
+
+/*
+ * The last steps before a file is sent that has a deadline: waits for its share of the limit, which
+ * can take as long as it likes, and then asks the gate of `s`. Nothing for locks, which wait for
+ * nobody, and packs, which the limit slows down as they go.
+ */
+struct hf_err *web_share(struct hf_http *http, struct hf_store *s, const struct hf_name *name,
+	size_t size) HF_MUST;
 
 /* The settings for HTTP that `o` contains, without user and password. */
 struct hf_http_options web_options(const struct hf_open *o);
