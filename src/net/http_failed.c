@@ -27,11 +27,27 @@ static const struct failure failures[] = {
 	{CURLE_OUT_OF_MEMORY, HF_EFATAL, "no memory"},
 };
 
-/* An alert is the other side's decision, and who speaks no TLS will not learn it. */
+/*
+ * An alert of TLS is the other side's decision, and who speaks no TLS will not learn it; but what was
+ * damaged on the way, and a server with an error of its own, may do better the next time. OpenSSL
+ * says "tlsv13 alert certificate required", GnuTLS "A TLS fatal alert has been received". Other texts
+ * have names of hosts in them, which may be any words.
+ */
 static bool
-is_final(const char *said)
+is_final(CURLcode rc, const char *said)
 {
-	return strstr(said, "alert") != NULL || strstr(said, "wrong version number") != NULL;
+	static const char *const finals[] = {"sslv3 alert ", "tlsv1 alert ", "tlsv13 alert ",
+		"TLS fatal alert", "wrong version number"};
+
+	if (rc != CURLE_SSL_CONNECT_ERROR && rc != CURLE_SEND_ERROR && rc != CURLE_RECV_ERROR)
+		return false;
+	if (strstr(said, " alert internal error") != NULL ||
+		strstr(said, " alert bad record mac") != NULL)
+		return false;
+	for (size_t i = 0; i < sizeof finals / sizeof finals[0]; i++)
+		if (strstr(said, finals[i]) != NULL)
+			return true;
+	return false;
 }
 
 struct hf_err *
@@ -62,7 +78,7 @@ call_failed(struct call *c, CURLcode rc)
 	for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
 		if (failures[i].rc == rc)
 			f = failures[i];
-	if (is_final(said))
+	if (is_final(rc, said))
 		f.code = HF_EFATAL;
 	return hf_err(f.code, "%s (%s)", f.text, said);
 }

@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "http_server.h"
+#include "net/http_i.h"
 
 /* A server `s` with these steps, and a client `h` with these options. */
 #define WORLD(options, ...)                                                                    \
@@ -428,6 +429,8 @@ TEST(nobody_there_and_no_such_name)
 		hf_http_do(h, &r, &a), HF_EIO, "GET http://127.0.0.1:1/x: no connection");
 	r.url = "http://no-such-host.invalid/x";
 	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "name is not found");
+	r.url = "http://tlsv1-alert.invalid/x"; /* its name says nothing */
+	CHECK_ERR_TEXT(hf_http_do(h, &r, &a), HF_EIO, "tlsv1-alert.invalid");
 	r.url = "ftp://127.0.0.1/x";
 	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL);
 	r.url = "http://127.0.0.1:port/x";
@@ -435,6 +438,40 @@ TEST(nobody_there_and_no_such_name)
 	/* The step that was not reached. */
 	r.url = s->url;
 	CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO);
+}
+
+TEST(which_ends_of_tls_are_final)
+{
+#define OPENSSL "OpenSSL SSL_read: error:0A000000:SSL routines::"
+	static const struct {
+		CURLcode rc;
+		const char *said;
+		enum hf_code code;
+	} table[] = {
+		{CURLE_RECV_ERROR, OPENSSL "tlsv13 alert certificate required, errno 0",
+			HF_EFATAL},
+		{CURLE_SSL_CONNECT_ERROR, OPENSSL "sslv3 alert handshake failure", HF_EFATAL},
+		{CURLE_SEND_ERROR, OPENSSL "tlsv1 alert access denied", HF_EFATAL},
+		{CURLE_SSL_CONNECT_ERROR, OPENSSL "wrong version number", HF_EFATAL},
+		{CURLE_SSL_CONNECT_ERROR,
+			"gnutls_handshake() failed: A TLS fatal alert has "
+			"been received.",
+			HF_EFATAL},
+		{CURLE_RECV_ERROR, OPENSSL "tlsv1 alert internal error", HF_EIO},
+		{CURLE_RECV_ERROR, OPENSSL "sslv3 alert bad record mac", HF_EIO},
+		{CURLE_SSL_CONNECT_ERROR,
+			"OpenSSL SSL_connect: Connection reset by peer in "
+			"connection to alert.example:443 ",
+			HF_EIO},
+		{CURLE_COULDNT_CONNECT, "Failed to connect to alert port 443", HF_EIO},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct call c = {.why = NOT_ENDED};
+
+		snprintf(c.said, sizeof c.said, "%s", table[i].said);
+		CHECK_ERR_TEXT(call_failed(&c, table[i].rc), table[i].code, table[i].said);
+	}
 }
 
 TEST(what_a_status_means)
