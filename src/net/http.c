@@ -63,6 +63,8 @@ hf_http_new(const struct hf_http_options *o, struct hf_http **out)
 		return hf_err(HF_EFATAL, "libcurl does not start");
 	h->user_agent = copy(o->user_agent != NULL ? o->user_agent : "holdfast/" HF_VERSION);
 	h->client_cert = copy(o->client_cert);
+	h->system_ca_file = copy(o->system_ca_file);
+	h->system_ca_dirs = copy(o->system_ca_dirs);
 	h->unix_socket = copy(o->unix_socket);
 	h->http_proxy = copy(o->http_proxy);
 	h->https_proxy = copy(o->https_proxy);
@@ -98,6 +100,8 @@ hf_http_free(struct hf_http *h)
 	free(h->idle);
 	free(h->user_agent);
 	free(h->client_cert);
+	free(h->system_ca_file);
+	free(h->system_ca_dirs);
 	free(h->unix_socket);
 	free(h->http_proxy);
 	free(h->https_proxy);
@@ -369,6 +373,11 @@ set_tls(struct call *c)
 
 		curl_easy_setopt(c->easy, CURLOPT_CAINFO_BLOB, &blob);
 		curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
+	} else {
+		if (h->system_ca_file != NULL)
+			curl_easy_setopt(c->easy, CURLOPT_CAINFO, h->system_ca_file);
+		if (h->system_ca_dirs != NULL)
+			curl_easy_setopt(c->easy, CURLOPT_CAPATH, h->system_ca_dirs);
 	}
 	if (h->client_cert != NULL) {
 		curl_easy_setopt(c->easy, CURLOPT_SSLCERT, h->client_cert);

@@ -28,6 +28,8 @@ struct hf_http_options {
 	const char *const
 		*ca_files; /* PEM; these alone are trusted. None: those of the system */
 	size_t n_ca_files;
+	/* Where the system's are: a file, and folders with OpenSSL's names. NULL: libcurl knows. */
+	const char *system_ca_file, *system_ca_dirs;
 	const char *client_cert; /* a PEM file with certificate and key, or NULL */
 	bool insecure_tls;       /* does not look whom it talks to */
 	const char *unix_socket; /* connects to this path instead of the URL's host, or NULL */

@@ -21,6 +21,7 @@ struct handle {
 /* Strings are owned, or NULL; never changed after hf_http_new() but for what `lock` guards. */
 struct hf_http {
 	char *user_agent, *client_cert, *unix_socket;
+	char *system_ca_file, *system_ca_dirs;
 	char *http_proxy, *https_proxy, *no_proxy;
 	struct hf_buf
 		ca; /* all files of certificates, one after the other; empty: the system's */

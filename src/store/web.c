@@ -13,6 +13,8 @@ web_options(const struct hf_open *o)
 		.user_agent = o->user_agent,
 		.ca_files = o->cacerts,
 		.n_ca_files = o->n_cacerts,
+		.system_ca_file = hf_open_env(o, "SSL_CERT_FILE"),
+		.system_ca_dirs = hf_open_env(o, "SSL_CERT_DIR"),
 		.client_cert = o->tls_client_cert,
 		.insecure_tls = o->insecure_tls,
 		.http_proxy = http_proxy != NULL ? http_proxy : hf_open_env(o, "http_proxy"),

@@ -363,6 +363,22 @@ def a_wrong_password_or_certificate_is_no_reason_to_try_again(tmp):
 
 
 @tap.test
+def certificates_of_the_system_may_be_elsewhere(tmp):
+    """Go's programs and OpenSSL's look at the same two variables; --cacert goes before them."""
+    tls = restd.Authority(tmp)
+    other = tmp / "other"
+    other.mkdir()
+    by_hash = tap.run("openssl", "x509", "-noout", "-subject_hash", "-in", tls.ca).stdout.strip()
+    (other / f"{by_hash}.0").write_bytes(tls.ca.read_bytes())
+    with restd.Server(tmp / "served", tls=tls) as server:
+        url = server.url("repo")
+        for env in ({"SSL_CERT_FILE": str(tls.ca)}, {"SSL_CERT_DIR": f"/nonexistent:{other}"}):
+            fails(url, "snapshots", env=env, parts=["repository does not exist"], code=10)
+            fails(url, "--cacert", tls.client, "snapshots", env=env, parts=["certificate is not trusted"])
+        fails(url, "snapshots", env={"SSL_CERT_FILE": "/nonexistent"}, parts=["CA certificates cannot be used"])
+
+
+@tap.test
 def a_client_certificate(tmp):
     server, _ = world(tmp)
     tls = restd.Authority(tmp)
