@@ -141,6 +141,16 @@ def restic_and_holdfast_over_rest(tmp):
 
 
 @tap.test
+def urls_are_read_as_by_restic(tmp):
+    """A blank in the path and an @ in the password, as they are typed."""
+    holdfast, restic = repos.holdfast(), repos.restic("restic-new")
+    with restd.Server(repos.memory(tmp) / "served", user=("ann", "p@ss")) as server:
+        repos.quick(server.folder / "my repo")
+        restic(server.url("my repo"), "backup", small_tree(tmp))
+        tap.eq(len(holdfast.json(server.url("my repo"), "snapshots")), 1)
+
+
+@tap.test
 def restic_and_holdfast_over_tls(tmp):
     tls = restd.Authority(tmp)
     with restd.Server(repos.memory(tmp) / "served", "--private-repos", tls=tls,

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "http_server.h"
 #include "net/http_i.h"
+#include "net/url.h"
 
 /* A server `s` with these steps, and a client `h` with these options. */
 #define WORLD(options, ...)                                                                    \
@@ -505,4 +506,47 @@ TEST(encoding)
 	hf_buf_reset(&b);
 	hf_http_encode(&b, hf_str("a/b c"), true);
 	check_out(&b, "a/b%20c");
+}
+
+/* ---- URLs as people write them ---- */
+
+TEST(urls)
+{
+	static const struct {
+		const char *text, *clean, *user, *password;
+	} table[] = {
+		{"http://host/repo/", "http://host/repo/", NULL, NULL},
+		{"HTTPS://host:8000", "HTTPS://host:8000", NULL, NULL},
+		{"http://u:p@ss@host/r/", "http://host/r/", "u", "p@ss"},
+		{"http://u@x:p:q@[::1]:80/r/", "http://[::1]:80/r/", "u@x", "p:q"},
+		{"http://%61%40:100%25%2f%@host/", "http://host/", "a@", "100%/%"},
+		{"http://u@host/", "http://host/", "u", NULL},
+		{"http://u:@host/", "http://host/", "u", ""},
+		{"http://@host/", "http://host/", NULL, NULL},
+		{"http://host/my repo/a@b/%20/", "http://host/my%20repo/a@b/%20/", NULL, NULL},
+		{"http://host/\xc3\xa4\"{}/", "http://host/%C3%A4%22%7B%7D/", NULL, NULL},
+	};
+	static const char *const bad[] = {"http://", "http:///path", "ftp://host/", "host/path",
+		"http://my host/", "http://u:geheim@host:port/", "http://u:gehe/im@host/",
+		"http://u:geheim%00@host/", "http://host/a\nb"};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		hf_auto(hf_url) u = {0};
+
+		REQUIRE_OK(hf_url_parse(table[i].text, &u));
+		CHECK_STR(u.clean, table[i].clean);
+		CHECK_EQ(u.has_user, table[i].user != NULL);
+		if (table[i].user != NULL)
+			CHECK_STR((char *)u.user.p, table[i].user);
+		if (table[i].user != NULL)
+			CHECK_STR((char *)u.password.p, table[i].password);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		hf_auto(hf_url) u = {0};
+		struct hf_err *e = hf_url_parse(bad[i], &u);
+
+		REQUIRE(e != NULL);
+		CHECK(strstr(hf_err_text(e), "gehe") == NULL);
+		CHECK_ERR(e, HF_EINVAL);
+	}
 }
