@@ -471,8 +471,10 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 	struct s3 *s = hf_new(struct s3);
 	hf_autoptr(hf_store) st = &s->store;
 
-	*st = (struct hf_store){
-		.ops = &ops, .connections = connections, .within_s = WEB_CHANGE_S};
+	*st = (struct hf_store){.ops = &ops,
+		.connections = connections,
+		.within_s = WEB_CHANGE_S,
+		.slowest = WEB_SLOWEST};
 	atomic_init(&st->promises, HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_IS_DURABLE);
 	pthread_mutex_init(&s->lock, NULL);
 	s->say = o->say;

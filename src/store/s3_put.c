@@ -101,7 +101,6 @@ put_new(struct s3 *s, struct s3_ask *ask, const struct hf_name *name, struct hf_
 	hf_auto(hf_http_answer) a = {0};
 	struct s3_ask conditional = *ask;
 
-	conditional.until = ask->until = hf_clock() + s->store.within_s;
 	add_header(&conditional, "if-none-match", "*");
 	HF_TRY(s3_do(s, &conditional, &a));
 	/* Two at once: one of them may have it in the end. */
@@ -129,6 +128,8 @@ put_whole(struct s3 *s, const char *key, const struct hf_name *name, struct hf_b
 	if (name->kind != HF_CONFIG && !s->hashes_all)
 		ask.hash = &name->id;
 	HF_TRY(web_share(s->http, &s->store, name, data.len));
+	if (ask.is_bounded && !ask.is_lock)
+		ask.until = hf_clock() + hf_store_within(&s->store, name, data.len);
 	if (name->is_new)
 		return put_new(s, &ask, name, data);
 	HF_TRY(s3_do(s, &ask, &a));
