@@ -24,7 +24,8 @@ static const char *const send_bytes[] = {
 struct rest {
 	struct hf_store store;
 	struct hf_http *http;
-	char *base; /* with a slash at its end */
+	char *base;             /* with a slash at its end */
+	atomic_bool has_config; /* it has been seen, or written */
 	void (*closed)(void *arg);
 	void *arg;
 };
@@ -59,21 +60,25 @@ end_of(enum hf_kind kind)
 	return kind == HF_LOCK ? hf_clock() + HF_LOCK_CALL_S : 0;
 }
 
+static double
+left_until(double end)
+{
+	double left = end - hf_clock();
+
+	return end == 0 ? 0 : left > 0.001 ? left : 0.001;
+}
+
 /* A request about files of that kind; the caller fills in what is special. */
 static struct hf_http_request
 request(const char *method, const char *url, enum hf_kind kind, double end)
 {
-	double left = end - hf_clock();
-
 	return (struct hf_http_request){
 		.method = method,
 		.url = url,
 		.headers = accept_v2,
 		.n_headers = 1,
 		.no_pace = kind == HF_LOCK,
-		.deadline_s = end == 0       ? 0
-			      : left > 0.001 ? left
-					     : 0.001,
+		.deadline_s = left_until(end),
 	};
 }
 
@@ -106,6 +111,37 @@ rest_create(struct hf_store *s)
 
 /* ---- reading ---- */
 
+/*
+ * Makes a request for a file or a list. That it is not there is also what a proxy says that has lost
+ * its server, and a server whose disk is not mounted; but who takes a list of snapshots for empty
+ * deletes everything, and who takes an index file for gone forgets what is in it. So it counts only
+ * where the config, once seen, is found, and then is said again.
+ */
+static struct hf_err *
+ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
+	struct hf_http_answer *a)
+{
+	static const struct hf_name config = {.kind = HF_CONFIG};
+	hf_auto(hf_http_answer) there = {0};
+	hf_autofree char *url = url_of(r, &config);
+
+	HF_TRY(hf_http_do(r->http, q, a));
+	if (kind == HF_CONFIG && a->status / 100 == 2)
+		atomic_store(&r->has_config, true);
+	if (a->status != 404 || kind == HF_CONFIG || !atomic_load(&r->has_config))
+		return NULL;
+	struct hf_http_request look = request("HEAD", url, kind, end);
+	HF_TRY(hf_http_do(r->http, &look, &there));
+	if (there.status == 404)
+		return hf_err(HF_EIO,
+			"%s: not there (404), but neither is the config: the server has lost "
+			"the repository, or a proxy the server",
+			a->what);
+	HF_TRY(hf_http_error(&there));
+	q->deadline_s = left_until(end);
+	return hf_http_do(r->http, q, a);
+}
+
 static struct hf_err *
 stat_by(struct rest *r, const struct hf_name *name, double end, uint64_t *size)
 {
@@ -113,7 +149,8 @@ stat_by(struct rest *r, const struct hf_name *name, double end, uint64_t *size)
 	hf_autofree char *url = url_of(r, name);
 	struct hf_http_request q = request("HEAD", url, name->kind, end);
 
-	HF_TRY(demand(r, &q, &a));
+	HF_TRY(ask(r, name->kind, &q, end, &a));
+	HF_TRY(hf_http_error(&a));
 	if (!a.has_size)
 		return hf_err(
 			HF_EIO, "%s: the server does not say how large the file is", a.what);
@@ -146,7 +183,7 @@ get_by(struct rest *r, const struct hf_name *name, double end, uint64_t off, siz
 	q.off = off;
 	q.len = len;
 	q.out = out;
-	HF_TRY(hf_http_do(r->http, &q, &a));
+	HF_TRY(ask(r, name->kind, &q, end, &a));
 	return a.status == 416 ? web_beyond(&r->store, name, off, len, &a) : hf_http_error(&a);
 }
 
@@ -195,6 +232,8 @@ post(struct rest *r, const struct hf_name *name, double end, struct hf_bytes dat
 	if (name->kind != HF_LOCK && name->kind != HF_PACK)
 		q.deadline_s = hf_store_within(&r->store, name, data.len);
 	HF_TRY(hf_http_do(r->http, &q, a));
+	if (name->kind == HF_CONFIG && a->status / 100 == 2)
+		atomic_store(&r->has_config, true);
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,
 			"%s: the server did not get the file as it was sent (400)", a->what);
@@ -365,7 +404,7 @@ rest_list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg
 	q.out = &text;
 	q.want = want;
 	q.n_want = 2;
-	HF_TRY(hf_http_do(r->http, &q, &a));
+	HF_TRY(ask(r, kind, &q, l.end, &a));
 	/* A server without the folder has no files; rclone says so when it has not found out. */
 	if (!meet(r, a.values[1]) && a.status == 404)
 		return NULL;

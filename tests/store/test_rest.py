@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -443,6 +444,30 @@ def what_cannot_be_looked_at_is_not_deleted(tmp):
         tap.eq([r.hits for r in net.rules], [1, 2, 1, 2, 1])
         tap.eq([p for m, p in net.seen if m == "DELETE" and "/locks/" not in p], [])
         tap.eq(len(repos.files(repo, "snapshots")), 1)
+
+
+@tap.test
+def a_server_that_is_away_has_no_empty_repository(tmp):
+    """A proxy says 404 for all that it gets while the server is being started anew."""
+    server, repo = world(tmp)
+    holdfast = repos.holdfast()
+
+    def away(times):
+        return [restd.Rule("GET", "/snapshots/$", "status", times, status=404),
+                restd.Rule("HEAD", "/config", "status", times, status=404)]
+    with server, restd.Between(server.port) as net:
+        holdfast(server.url("repo"), "backup", small_tree(tmp))
+        before = repos.files(repo, "data")
+        net.rules = away(None)
+        for words in (["snapshots"], ["prune"], ["check"]):
+            r = holdfast(net.url("repo"), *words, "-o", "retry.pause=20ms", "-o", "retry.limit=300ms", check=1)
+            tap.contains(r.stderr, "neither is the config")
+        tap.eq(repos.files(repo, "data"), before)
+        net.rules = away(2)  # and is back soon
+        tap.contains(holdfast(net.url("repo"), "prune", *QUICK).stdout, "still in use for 1 snapshots")
+        tap.eq(repos.files(repo, "data"), before)
+        shutil.rmtree(repo / "snapshots")
+        tap.eq(holdfast.json(net.url("repo"), "snapshots"), [], "a folder that is missing in a repository is empty")
 
 
 @tap.test
