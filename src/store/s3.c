@@ -296,11 +296,10 @@ list_page(struct listing *l)
 	l->is_more = false;
 	/* Never "no files": a bucket has an empty list, and who deletes by lists deletes everything. */
 	HF_TRY(s3_do(l->s, &ask, &a));
-	if (a.status == 404)
-		HF_TRY(s3_has_code(&a, "NoSuchBucket")
-				? s3_error(&a)
-				: hf_err(HF_EIO, "%s: no list, which is not an empty one (404)",
-					  a.what));
+	if (a.status == 404 && !s3_has_code(&a, "NoSuchBucket"))
+		return hf_err_later(
+			hf_err(HF_EIO, "%s: no list, which is not an empty one (404)", a.what),
+			a.retry_after);
 	HF_TRY(s3_error(&a));
 	return read_page(l, hf_buf_bytes(&page));
 }

@@ -32,8 +32,8 @@ struct hf_name {
 	 */
 	bool is_meta;
 	/*
-	 * Nor is this: what is put is new, and a file of that name that somebody else has written is not
-	 * to be replaced. S3 and memory keep to it (hf_store_put()); elsewhere the caller has looked.
+	 * Nor is this, of the config that is put: it is new, and one that somebody else has written is
+	 * not to be replaced. S3 and memory keep to it (hf_store_put()); elsewhere the caller has looked.
 	 */
 	bool is_new;
 };

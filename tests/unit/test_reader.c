@@ -124,7 +124,7 @@ TEST(reader_tries_every_copy)
 	for (unsigned i = 0; i < 3; i++) {
 		PACKING(p, f.repo);
 
-		name[i].kind = HF_PACK;
+		name[i] = (struct hf_name){.kind = HF_PACK};
 		blob = packing_text(&p, HF_DATA, "kept three times", i == 1);
 		name[i].id = put_pack(&f, &p);
 	}
