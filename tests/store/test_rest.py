@@ -519,7 +519,7 @@ def a_server_that_comes_back_is_waited_for(tmp):
 def rclone_ends_with_us_and_its_end_is_told(tmp):
     rclone = tap.peer("rclone")
     place = repos.quick(repos.memory(tmp) / "repo")
-    option = ("-o", f"rclone.program={rclone}")
+    option = ("-o", f"rclone.program={rclone}", "-o", "lock.settle=1s")
     holdfast = repos.holdfast()
     r = holdfast(f"rclone:{place}", *option, "snapshots")
     tap.contains(r.stderr, "rclone: ")  # that it has no configuration
@@ -533,7 +533,7 @@ def rclone_ends_with_us_and_its_end_is_told(tmp):
     script = tmp / "rclone.sh"
     script.write_text(f'#!/bin/sh\necho $$ >{pid}\nexec {rclone} "$@"\n')
     script.chmod(0o755)
-    p = holdfast.start(f"rclone:{place}", "-o", f"rclone.program={script}", "backup",
+    p = holdfast.start(f"rclone:{place}", "-o", f"rclone.program={script}", "-o", "lock.scale=0.1", "backup",
                        small_tree(tmp, 40, 1_000_000), "--limit-upload", "2048")
     while not any((place / "locks").iterdir()):
         tap.ok(p.poll() is None, "it ended too early")
