@@ -30,9 +30,9 @@ struct hf_backend {
 	unsigned connections;                    /* unless the user says otherwise */
 	bool is_local; /* nothing between us and it that could come back by itself */
 	/*
-	 * It calls hf_pace_wait() or hf_pace_take() for o->upload and o->download as bytes go,
-	 * but not for HF_LOCK, which never waits behind data. Otherwise a wrapper waits for the
-	 * bytes of whole calls.
+	 * It calls hf_pace_wait() or hf_pace_take() for o->upload and o->download as bytes go, or
+	 * before a change whose end a lease counts on, but not for HF_LOCK, which never waits
+	 * behind data. Otherwise a wrapper waits for the bytes of whole calls.
 	 */
 	bool paces;
 	/*

@@ -11,6 +11,10 @@
  * not written again (403), but the test and the writing are two steps, so that nobody may rely on
  * it. To replace one, we delete it first. rclone, which speaks the protocol too, is known by the
  * name that it gives itself, and promises nothing: it depends on what is behind it.
+ *
+ * A change is over in time (hf_store_within()) as far as this side goes: what has not been sent by then
+ * is dropped with the connection. A server that has all of it and sleeps before it acts, or rclone that
+ * passes it on, may still act later.
  */
 #ifndef HF_STORE_REST_H
 #define HF_STORE_REST_H
