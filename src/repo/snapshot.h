@@ -94,7 +94,8 @@ typedef void hf_snapshot_bad_fn(void *arg, const char *what, struct hf_err *e);
 /*
  * Loads all snapshots that match, several at once, sorted by time, oldest first (then by id).
  * One that cannot be loaded is given to on_bad, or fails the whole when that is NULL. One that
- * vanishes between listing and loading is passed over.
+ * vanishes between listing and loading is passed over; where lists are up to date at once
+ * (HF_LISTS_AT_ONCE), only if it is not listed any more.
  */
 struct hf_err *hf_snapshots_load(struct hf_repo *repo, const struct hf_snapshot_filter *f,
 	hf_snapshot_bad_fn *on_bad, void *arg, struct hf_snapshots *out) HF_MUST;

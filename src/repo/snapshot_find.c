@@ -131,6 +131,7 @@ hf_snapshots_clear(struct hf_snapshots *l)
 struct slot {
 	struct hf_snapshot *snapshot;
 	struct hf_err *error;
+	bool is_gone; /* it was listed, and then there was no such file */
 };
 
 /* Shared by the loading threads; each takes the next id that nobody took. */
@@ -170,7 +171,8 @@ load_slot(struct loader *l, size_t i)
 	struct hf_err *e = hf_snapshot_load(l->repo, &l->ids[i], &s);
 
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND) {
-		hf_err_free(e); /* deleted since it was listed */
+		hf_err_free(e); /* deleted since it was listed, see check_gone() */
+		l->slots[i].is_gone = true;
 		return NULL;
 	}
 	if (e != NULL && l->keeps_errors) {
@@ -207,6 +209,34 @@ load_all(struct loader *l)
 	return hf_group_wait(group);
 }
 
+/*
+ * What is gone is listed no more, where lists are up to date. A snapshot that a proxy in trouble calls
+ * "not found" would be missing for prune, which deletes what no snapshot needs.
+ */
+static struct hf_err *
+check_gone(struct loader *l)
+{
+	hf_autofree struct hf_id *now = NULL;
+	size_t n_now, n_gone = 0;
+
+	for (size_t i = 0; i < l->len; i++)
+		n_gone += l->slots[i].is_gone;
+	if (n_gone == 0 || !hf_store_promises(hf_repo_store(l->repo), HF_LISTS_AT_ONCE))
+		return NULL;
+	HF_TRY(hf_repo_list(l->repo, HF_SNAPSHOT, &now, NULL, &n_now));
+	for (size_t i = 0; i < l->len; i++) {
+		if (!l->slots[i].is_gone || hf_id_find(now, n_now, &l->ids[i]) == n_now)
+			continue;
+		struct hf_err *e =
+			hf_err(HF_EIO, "snapshot %.8s is listed, but cannot be found",
+				hf_id_hex(&l->ids[i]).s);
+		if (!l->keeps_errors)
+			return e;
+		l->slots[i].error = e;
+	}
+	return NULL;
+}
+
 static int
 by_time(const void *a, const void *b)
 {
@@ -230,6 +260,7 @@ hf_snapshots_load(struct hf_repo *repo, const struct hf_snapshot_filter *f,
 	if (l.slots == NULL || found.v == NULL)
 		return hf_err(HF_EFATAL, "no memory for %zu snapshots", l.len);
 	HF_TRY(load_all(&l));
+	HF_TRY(check_gone(&l));
 	for (size_t i = 0; i < l.len; i++) {
 		if (l.slots[i].error != NULL)
 			on_bad(arg, hf_id_hex(&l.ids[i]).s, hf_steal(l.slots[i].error));
