@@ -492,19 +492,12 @@ hf_sftp_rename_over(
 }
 
 struct hf_err *
-hf_sftp_rename(
+hf_sftp_rename_new(
 	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
 {
-	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+	struct hf_err *e = rename_plainly(s, from, to, how);
 	struct hf_sftp_attrs attrs;
 
-	if (hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME) {
-		begin_extended(&b, "posix-rename@openssh.com");
-		add_path(&b, from);
-		add_path(&b, to);
-		return do_it(s, &b, how);
-	}
-	struct hf_err *e = rename_plainly(s, from, to, how);
 	if (e == NULL || hf_err_code(e) != HF_EIO)
 		return e;
 	/* "Failure" may mean that the new name is taken, and may mean anything else. */
@@ -513,6 +506,20 @@ hf_sftp_rename(
 		return e;
 	hf_err_free(e);
 	return hf_err(HF_EEXISTS, "there is a file of that name");
+}
+
+struct hf_err *
+hf_sftp_rename(
+	struct hf_sftp *s, const char *from, const char *to, const struct hf_sftp_how *how)
+{
+	hf_auto(hf_buf) b = HF_BUF_MAX(MAX_REQUEST);
+
+	if (!(hf_sftp_extensions(s) & HF_SFTP_HAS_POSIX_RENAME))
+		return hf_sftp_rename_new(s, from, to, how);
+	begin_extended(&b, "posix-rename@openssh.com");
+	add_path(&b, from);
+	add_path(&b, to);
+	return do_it(s, &b, how);
 }
 
 struct hf_err *

@@ -86,6 +86,10 @@ struct hf_err *hf_sftp_sync_folder(
 struct hf_err *hf_sftp_rename(struct hf_sftp *s, const char *from, const char *to,
 	const struct hf_sftp_how *how) HF_MUST;
 
+/* The same, but nothing is replaced anywhere: HF_EEXISTS (the draft, 6.5; OpenSSH makes a link). */
+struct hf_err *hf_sftp_rename_new(struct hf_sftp *s, const char *from, const char *to,
+	const struct hf_sftp_how *how) HF_MUST;
+
 /*
  * After that: moves the old file aside, and back if it was in vain. For a moment there is none of
  * that name.

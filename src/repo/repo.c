@@ -436,13 +436,21 @@ static struct hf_err *
 save_new_config(struct hf_repo *repo)
 {
 	hf_auto(hf_buf) json = HF_BUF_MAX(HF_MAX_CONFIG_FILE),
-			sealed = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
+			sealed = HF_BUF_MAX(HF_MAX_CONFIG_FILE),
+			there = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 	const struct hf_name name = {.kind = HF_CONFIG, .is_new = true};
 
 	write_config(&json, &repo->config);
 	HF_TRY(hf_repo_seal(repo, HF_CONFIG, hf_buf_bytes(&json), &sealed));
-	return hf_err_in(
-		hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)), "saving the config");
+	HF_TRY(hf_store_put(repo->store, &name, hf_buf_bytes(&sealed)));
+	if (hf_store_promises(repo->store, HF_CREATES_IF_ABSENT))
+		return NULL;
+	/* Another one may have written his at the same time. What cannot be read now is ours, too. */
+	hf_autoptr(hf_err) unknown = hf_store_get(repo->store, &name, 0, SIZE_MAX, &there);
+	if (unknown != NULL ||
+		(there.len == sealed.len && memcmp(there.p, sealed.p, sealed.len) == 0))
+		return NULL;
+	return hf_err(HF_EEXISTS, "config file already exists");
 }
 
 struct hf_err *

@@ -240,12 +240,28 @@ mark(int fd)
 	return NULL;
 }
 
+/* Gives the file its name unless that is taken; -1 with errno. Not all file systems know how to. */
+static int
+rename_new(int root, const char *temp, const char *name)
+{
+	if (renameat2(root, temp, root, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (linkat(root, temp, root, name, 0) == 0)
+		return unlinkat(root, temp, 0);
+	return errno == EEXIST ? -1 : renameat(root, temp, root, name);
+}
+
 /* Gives the finished file its name. */
 static struct hf_err *
-publish(struct local *l, int root, const char *temp, const char *name, bool can_sync)
+publish(struct local *l, int root, const char *temp, const struct hf_name *what,
+	const char *name, bool can_sync)
 {
-	if (renameat(root, temp, root, name) != 0)
-		return hf_err_errno(errno, "rename");
+	if ((what->is_new ? rename_new(root, temp, name) : renameat(root, temp, root, name)) !=
+		0)
+		return errno == EEXIST ? hf_err(HF_EEXISTS, "there is a file of that name")
+				       : hf_err_errno(errno, "rename");
 	if (can_sync) {
 		hf_autofree char *folder = hf_str_dup(hf_str(name));
 		int en = sync_folder(root, cut_last(folder));
@@ -257,6 +273,16 @@ publish(struct local *l, int root, const char *temp, const char *name, bool can_
 	if (fchmodat(root, name, l->file_mode, 0) != 0 && errno != EPERM && errno != EACCES)
 		return hf_err_errno(errno, "chmod");
 	return NULL;
+}
+
+static bool
+is_the_same(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
+{
+	hf_auto(hf_buf) there = HF_BUF_SPOOL(data.len + 1);
+	hf_autoptr(hf_err) e = s->ops->get(s, name, 0, SIZE_MAX, &there);
+
+	return e == NULL && there.len == data.len &&
+	       (data.len == 0 || memcmp(there.p, data.p, data.len) == 0);
 }
 
 /* With `kept`, the file is marked before it has its name, and stays open as *kept. */
@@ -281,7 +307,12 @@ put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data, int *k
 	if (e == NULL)
 		e = hf_store_pass(s, name, false, data.len);
 	if (e == NULL)
-		e = publish(l, root, temp.s, text.s, can_sync);
+		e = publish(l, root, temp.s, name, text.s, can_sync);
+	if (e != NULL && hf_err_code(e) == HF_EEXISTS && is_the_same(s, name, data)) {
+		hf_err_free(e); /* written by an earlier try */
+		(void)unlinkat(root, temp.s, 0);
+		return NULL;
+	}
 	if (e != NULL)
 		(void)unlinkat(root, temp.s, 0); /* no longer there if the rename was done */
 	else if (kept != NULL)
@@ -582,7 +613,7 @@ hf_store_local(const char *path, unsigned connections, struct hf_store **out)
 			 (st.st_mode & S_IRGRP) != 0;
 	l->store.can_hold = l->store.is_near = e == NULL && is_on_kernel_fs(root);
 	l->store.promises = HF_REPLACES_ATOMICALLY | HF_IS_DURABLE |
-			    (l->store.can_hold ? HF_LISTS_AT_ONCE : 0);
+			    (l->store.can_hold ? HF_LISTS_AT_ONCE | HF_CREATES_IF_ABSENT : 0);
 	l->store.within_s = CHANGE_S;
 	HF_TRY(hf_err_ignore(e, HF_ENOTFOUND));
 	l->folder_mode = is_shared ? 0770 : 0700;

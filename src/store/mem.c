@@ -213,7 +213,7 @@ hf_store_mem(void)
 	m->store = (struct hf_store){.ops = &ops,
 		.url = hf_str_dup(hf_str("mem:")),
 		.connections = 2,
-		.promises = HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE};
+		.promises = HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_CREATES_IF_ABSENT};
 	pthread_mutex_init(&m->lock, NULL);
 	return &m->store;
 }

@@ -314,6 +314,8 @@ rest_put(struct hf_store *s, const struct hf_name *name, struct hf_bytes data)
 	hf_err_free(e);
 	if (found == SAME)
 		return NULL;
+	if (name->is_new)
+		return hf_err(HF_EEXISTS, "there is a file of that name");
 	HF_TRY(hf_store_pass(s, name, true, 0));
 	HF_TRY(hf_err_ignore(del_by(r, name, end), HF_ENOTFOUND));
 	return post(r, name, end, data, &a);

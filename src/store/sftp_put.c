@@ -265,7 +265,8 @@ rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
 
 	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
 	change = in_time(s, *how);
-	struct hf_err *e = hf_sftp_rename(session, temp, path, &change);
+	struct hf_err *e = (name->is_new ? hf_sftp_rename_new : hf_sftp_rename)(
+		session, temp, path, &change);
 	if (e == NULL || hf_err_code(e) != HF_EEXISTS)
 		return hf_err_in(e, "renaming");
 	hf_err_free(e);
@@ -273,6 +274,8 @@ rename_temp(struct sftp *s, struct hf_sftp *session, const struct hf_name *name,
 		remove_temp(s, session, temp);
 		return NULL;
 	}
+	if (name->is_new)
+		return hf_err(HF_EEXISTS, "there is a file of that name");
 	HF_TRY(hf_store_pass(&s->store, name, false, data.len));
 	change = in_time(s, *how);
 	return hf_err_in(

@@ -33,7 +33,7 @@ struct hf_name {
 	bool is_meta;
 	/*
 	 * Nor is this, of the config that is put: it is new, and one that somebody else has written is
-	 * not to be replaced. S3 and memory keep to it (hf_store_put()); elsewhere the caller has looked.
+	 * not to be replaced. Who does not promise HF_CREATES_IF_ABSENT keeps to it as far as he can.
 	 */
 	bool is_new;
 };
@@ -201,6 +201,8 @@ enum hf_promise {
 	HF_LISTS_AT_ONCE = 1 << 1,
 	/* When a put has returned, the file is there after a power cut, as far as it can be told. */
 	HF_IS_DURABLE = 1 << 2,
+	/* Of two puts with name.is_new, wherever they come from, one is told that there is a file. */
+	HF_CREATES_IF_ABSENT = 1 << 3,
 };
 
 /* False: it cannot, or nobody knows. May change while a backend learns about its server. */

@@ -669,4 +669,19 @@ def a_full_disk_behind_standard_output_is_an_error(tmp):
     tap.contains(err, b"writing standard output")
 
 
+@tap.test
+def of_several_inits_at_once_one_makes_the_repository(tmp):
+    for i in range(3):
+        repo = tmp / f"repo{i}"
+        all_of_them = [repos.holdfast().start(repo, "init") for _ in range(4)]
+        ends = []
+        for p in all_of_them:
+            _, err = p.communicate(timeout=60)
+            ends.append(p.returncode)
+            tap.ok(p.returncode == 0 or b"exist" in err or b"there is a file" in err or b"already" in err, err)
+        tap.eq(sorted(ends), [0, 1, 1, 1])
+        tap.eq(len(repos.files(repo, "keys")), 1)
+        repos.holdfast()(repo, "snapshots")
+
+
 tap.main()

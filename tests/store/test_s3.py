@@ -125,7 +125,7 @@ def init_takes_no_place_that_is_taken(tmp):
             tap.eq(kinds, ["config", "keys"], fault)
             if not fault and conditional:
                 tap.eq(sorted((m, k.partition("/")[0]) for m, k, q, _, _ in s.requests),
-                       [("GET", ""), ("GET", ""), ("HEAD", ""), ("HEAD", "config"), ("PUT", ""), ("PUT", "config"),
+                       [("GET", ""), ("GET", ""), ("GET", "config"), ("HEAD", ""), ("HEAD", "config"), ("PUT", ""), ("PUT", "config"),
                         ("PUT", "keys")])
             holdfast(url, "cat", "config", "--no-lock", env=s.env)
 
