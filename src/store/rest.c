@@ -115,7 +115,7 @@ rest_create(struct hf_store *s)
  * Makes a request for a file or a list. That it is not there is also what a proxy says that has lost
  * its server, and a server whose disk is not mounted; but who takes a list of snapshots for empty
  * deletes everything, and who takes an index file for gone forgets what is in it. So it counts only
- * where the config, once seen, is found, and then is said again.
+ * where the config, once seen, is found, and then is said again. A key that is gone does no harm.
  */
 static struct hf_err *
 ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
@@ -128,7 +128,8 @@ ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
 	HF_TRY(hf_http_do(r->http, q, a));
 	if (kind == HF_CONFIG && a->status / 100 == 2)
 		atomic_store(&r->has_config, true);
-	if (a->status != 404 || kind == HF_CONFIG || !atomic_load(&r->has_config))
+	if (a->status != 404 || kind == HF_CONFIG || kind == HF_KEY ||
+		!atomic_load(&r->has_config))
 		return NULL;
 	struct hf_http_request look = request("HEAD", url, kind, end);
 	HF_TRY(hf_http_do(r->http, &look, &there));
@@ -207,6 +208,8 @@ del_by(struct rest *r, const struct hf_name *name, double end)
 	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK)
 		q.deadline_s = hf_store_within(&r->store, name, 0);
+	if (name->kind == HF_CONFIG)
+		atomic_store(&r->has_config, false);
 	return demand(r, &q, &a);
 }
 
