@@ -38,7 +38,7 @@ import tap
 
 locking.own_mounts()
 
-SECONDS = float(os.environ.get("CACHE_STRESS", "60"))
+SECONDS = float(os.environ.get("CACHE_STRESS", "45"))
 SEED = os.environ.get("CACHE_STRESS_SEED") or str(random.SystemRandom().randrange(1 << 32))
 MAX_WRONG = 5
 KEPT = 4  # snapshots that no forget removes
