@@ -500,7 +500,8 @@ class Stress:
 
     def is_sound(self):
         """The repository, what we read of it by way of the cache, and every file of the cache."""
-        cache = ["--cache-dir", self.cache]
+        by_cache = repos.holdfast()
+        by_cache.more = ["--cache-dir", self.cache]
         # Of restics that were killed while they copied: they can take all of a small disk, and for days.
         for path in self.cache.rglob("tmp-*"):
             path.unlink()
@@ -508,7 +509,7 @@ class Stress:
             program(self.repo, "check", "--read-data", *(["--no-cache"] if program is self.ours else []))
         for s in self.saved[:KEPT]:
             target = self.tmp / f"kept-{s.id}"
-            self.ours(self.repo, *cache, "restore", s.id, "--target", target)
+            by_cache(self.repo, "restore", s.id, "--target", target)
             tap.eq(content(target), s.files, "restored in the end")
             shutil.rmtree(target)
         print("# the cache: " + as_text(cache_is_valid(self.cache)), flush=True)
