@@ -26,6 +26,12 @@ struct hf_bytes {
 	size_t len;
 };
 
+static inline bool
+hf_bytes_eq(struct hf_bytes a, struct hf_bytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
 struct hf_str {
 	const char *p;
 	size_t len;

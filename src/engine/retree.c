@@ -195,7 +195,7 @@ save_empty(struct hf_retree *t, struct hf_id *id)
 static bool
 is_same(const struct hf_buf *a, const struct hf_buf *b)
 {
-	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+	return hf_bytes_eq(hf_buf_bytes(a), hf_buf_bytes(b));
 }
 
 /* Reads all of it and writes it again, to see whether it is the same then. */

@@ -38,7 +38,7 @@ look(struct hf_store *store, struct hf_bytes want)
 	hf_auto(hf_buf) is = HF_BUF_MAX(HF_MAX_CONFIG_FILE);
 
 	HF_TRY(hf_store_get(store, &config, 0, SIZE_MAX, &is));
-	if (is.len != want.len || memcmp(is.p, want.p, is.len) != 0)
+	if (!hf_bytes_eq(hf_buf_bytes(&is), want))
 		return hf_err(HF_ECORRUPT, "the config is not what was written");
 	return NULL;
 }

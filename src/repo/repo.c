@@ -317,7 +317,7 @@ prove(const struct hf_repo *repo, struct kit *k, enum hf_kind kind, struct hf_by
 	HF_TRY(hf_buf_ok(&copy));
 	HF_TRY(unseal(k, &copy, &inner));
 	HF_TRY(decode(repo, k, kind, inner, &back));
-	if (back.len != plain.len || (plain.len > 0 && memcmp(back.p, plain.p, plain.len) != 0))
+	if (!hf_bytes_eq(hf_buf_bytes(&back), plain))
 		return hf_err(HF_EFATAL, "data mismatch");
 	return NULL;
 }
@@ -447,8 +447,7 @@ save_new_config(struct hf_repo *repo)
 		return NULL;
 	/* Another one may have written his at the same time. What cannot be read now is ours, too. */
 	hf_autoptr(hf_err) unknown = hf_store_get(repo->store, &name, 0, SIZE_MAX, &there);
-	if (unknown != NULL ||
-		(there.len == sealed.len && memcmp(there.p, sealed.p, sealed.len) == 0))
+	if (unknown != NULL || hf_bytes_eq(hf_buf_bytes(&there), hf_buf_bytes(&sealed)))
 		return NULL;
 	return hf_err(HF_EEXISTS, "config file already exists");
 }

@@ -281,8 +281,7 @@ is_the_same(struct hf_store *s, const struct hf_name *name, struct hf_bytes data
 	hf_auto(hf_buf) there = HF_BUF_SPOOL(data.len + 1);
 	hf_autoptr(hf_err) e = s->ops->get(s, name, 0, SIZE_MAX, &there);
 
-	return e == NULL && there.len == data.len &&
-	       (data.len == 0 || memcmp(there.p, data.p, data.len) == 0);
+	return e == NULL && hf_bytes_eq(hf_buf_bytes(&there), data);
 }
 
 /* With `kept`, the file is marked before it has its name, and stays open as *kept. */

@@ -123,7 +123,6 @@ ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
 {
 	static const struct hf_name config = {.kind = HF_CONFIG};
 	hf_auto(hf_http_answer) there = {0};
-	hf_autofree char *url = url_of(r, &config);
 
 	HF_TRY(hf_http_do(r->http, q, a));
 	if (kind == HF_CONFIG && a->status / 100 == 2)
@@ -131,6 +130,7 @@ ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
 	if (a->status != 404 || kind == HF_CONFIG || kind == HF_KEY ||
 		!atomic_load(&r->has_config))
 		return NULL;
+	hf_autofree char *url = url_of(r, &config);
 	struct hf_http_request look = request("HEAD", url, kind, end);
 	HF_TRY(hf_http_do(r->http, &look, &there));
 	if (there.status == 404)
@@ -265,8 +265,7 @@ look(struct rest *r, const struct hf_name *name, double end, struct hf_bytes dat
 	if (b.len != size)
 		return hf_err(
 			HF_EIO, "%zu bytes came of a file of %ju", b.len, (uintmax_t)size);
-	*out = b.len == data.len && (b.len == 0 || memcmp(b.p, data.p, b.len) == 0) ? SAME
-										    : OTHER;
+	*out = hf_bytes_eq(hf_buf_bytes(&b), data) ? SAME : OTHER;
 	return NULL;
 }
 

@@ -80,7 +80,7 @@ is_ours(struct s3 *s, const struct hf_name *name, struct hf_bytes data)
 	hf_auto(hf_buf) there = HF_BUF_MAX(data.len + (1 << 20));
 	struct hf_err *e = s->store.ops->get(&s->store, name, 0, SIZE_MAX, &there);
 
-	if (e == NULL && there.len == data.len && memcmp(there.p, data.p, data.len) == 0)
+	if (e == NULL && hf_bytes_eq(hf_buf_bytes(&there), data))
 		return NULL;
 	if (e == NULL)
 		return hf_err(HF_EEXISTS, "%s file already exists", hf_kind_text(name->kind));

@@ -2,6 +2,7 @@
 #include "store/sftp_place.h"
 
 #include "base/path.h"
+#include "base/text.h"
 #include "base/words.h"
 
 void
@@ -37,37 +38,6 @@ parse_short(const char *text, struct hf_sftp_place *out, char **path)
 	return NULL;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* A copy in which percent escapes are bytes; NULL if one is none, or is that of byte 0. */
-static char *
-unescape(struct hf_str s)
-{
-	hf_autofree char *copy = hf_str_dup(s);
-	char *to = copy;
-
-	for (const char *from = copy; *from != '\0'; to++) {
-		if (*from != '%') {
-			*to = *from++;
-			continue;
-		}
-		int high = hex_digit(from[1]), low = high >= 0 ? hex_digit(from[2]) : -1;
-		if (low < 0 || (high == 0 && low == 0))
-			return NULL;
-		*to = (char)(high << 4 | low);
-		from += 3;
-	}
-	*to = '\0';
-	return hf_steal(copy);
-}
-
 /* host[:port], the host in brackets if it has colons. */
 static bool
 parse_host(struct hf_str s, struct hf_sftp_place *out)
@@ -77,13 +47,13 @@ parse_host(struct hf_str s, struct hf_sftp_place *out)
 	if (s.len > 0 && *s.p == '[') {
 		if (close == NULL)
 			return false;
-		out->host = unescape(from_to(s.p + 1, close));
+		out->host = hf_text_unescape(from_to(s.p + 1, close));
 		port = close + 1;
 	} else {
 		port = memchr(s.p, ':', s.len);
 		if (port == NULL)
 			port = end;
-		out->host = unescape(from_to(s.p, port));
+		out->host = hf_text_unescape(from_to(s.p, port));
 	}
 	if (port < end && *port != ':')
 		return false;
@@ -104,11 +74,11 @@ parse_url(const char *text, struct hf_sftp_place *out, char **path)
 	if (at != NULL) {
 		const char *colon = memchr(text, ':', (size_t)(at - text));
 
-		out->user = unescape(from_to(text, colon != NULL ? colon : at));
+		out->user = hf_text_unescape(from_to(text, colon != NULL ? colon : at));
 	} else {
 		out->user = hf_str_dup(hf_str(""));
 	}
-	*path = unescape(hf_str(slash + 1));
+	*path = hf_text_unescape(hf_str(slash + 1));
 	if (!parse_host(from_to(at != NULL ? at + 1 : text, slash), out) || *path == NULL ||
 		out->user == NULL || out->host == NULL)
 		return hf_err(HF_EINVAL, "the place is not of the form "

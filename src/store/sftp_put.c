@@ -248,8 +248,7 @@ is_the_same(struct hf_sftp *session, const char *path, struct hf_bytes data,
 	hf_auto(hf_buf) found = HF_BUF_SPOOL(data.len);
 	hf_autoptr(hf_err) e = hf_sftp_read_file(session, path, 0, SIZE_MAX, how, &found, NULL);
 
-	return e == NULL && found.len == data.len &&
-	       (data.len == 0 || memcmp(found.p, data.p, data.len) == 0);
+	return e == NULL && hf_bytes_eq(hf_buf_bytes(&found), data);
 }
 
 /*
