@@ -71,6 +71,21 @@ def name_of(pid):
         return ""
 
 
+def picture(pid):
+    """What process `pid` and all below it are doing, a line each: for the message of a test that hangs."""
+    found = [pid]
+    for p in found:
+        found += children(p)
+    text = ""
+    for p in found:
+        with contextlib.suppress(OSError):
+            status = dict(line.split(":\t", 1) for line in open(f"/proc/{p}/status", encoding="utf-8") if ":\t" in line)
+            signals = " ".join(f"{k} {status[k].strip().lstrip('0') or '0'}" for k in ("SigPnd", "ShdPnd", "SigBlk", "SigCgt"))
+            with open(f"/proc/{p}/wchan", encoding="utf-8") as f:
+                text += f"{p} {name_of(p)}: {status['State'].strip()} in {f.read() or '?'}, {signals}\n"
+    return text
+
+
 def keeper_of(front):
     return until("keeper", lambda: next((p for p in children(front)
                                          if name_of(p) == "holdfast-keeper" and is_alive(p)), None))
@@ -130,7 +145,7 @@ def finish(p, code, patience=PATIENCE):
     try:
         out, err = p.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
-        raise AssertionError("the command does not end") from None
+        raise AssertionError(f"the command does not end\n{picture(p.pid)}") from None
     out, err = (x.decode() if isinstance(x, bytes) else x or "" for x in (out, err))
     if p.returncode != code:
         raise AssertionError(f"exit code {p.returncode}, not {code}\n--- stdout\n{out}\n--- stderr\n{err}")
