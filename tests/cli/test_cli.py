@@ -25,7 +25,7 @@ def run(*argv, env=None, **kw):
 
 
 def make_repo(tmp, password="pw"):
-    run("init", "-q", "-r", tmp / "repo", env={"RESTIC_PASSWORD": password})
+    repos.quick(tmp / "repo", password=password)
     return {"RESTIC_REPOSITORY": str(tmp / "repo"), "RESTIC_PASSWORD": password}
 
 

@@ -14,6 +14,7 @@ scrypt takes a millisecond, instead of the half second that programs spend on pu
 """
 
 import atexit
+import base64
 import hashlib
 import json
 import os
@@ -148,21 +149,37 @@ def _poly1305(r, s, data):
     return ((acc + int.from_bytes(s, "little")) & ((1 << 128) - 1)).to_bytes(16, "little")
 
 
-def seal(plain, iv=bytes(range(64, 80))):
+def seal(plain, iv=bytes(range(64, 80)), key=AES_KEY + MAC_K + MAC_R):
     """Encrypts as restic does, under the key of quick()."""
-    data = _openssl("-aes-256-ctr", AES_KEY, plain, "-iv", iv.hex())
-    s = _openssl("-aes-128-ecb", MAC_K, iv, "-nopad")
-    return iv + data + _poly1305(MAC_R, s, data)
+    data = _openssl("-aes-256-ctr", key[:32], plain, "-iv", iv.hex())
+    s = _openssl("-aes-128-ecb", key[32:48], iv, "-nopad")
+    return iv + data + _poly1305(key[48:], s, data)
 
 
-def quick(path, version=2):
+def _key_file(password):
+    """KEY_FILE, for another password."""
+    def text(b):
+        return base64.b64encode(b).decode()
+
+    if password == PASSWORD:
+        return KEY_FILE
+    doc = json.loads(KEY_FILE)
+    of_user = hashlib.scrypt(password.encode(), salt=base64.b64decode(doc["salt"]), n=doc["N"], r=doc["r"],
+                             p=doc["p"], dklen=64)
+    keys = {"mac": {"k": text(MAC_K), "r": text(MAC_R)}, "encrypt": text(AES_KEY)}
+    doc["data"] = text(seal(json.dumps(keys).encode(), key=of_user))
+    return json.dumps(doc).encode()
+
+
+def quick(path, version=2, password=PASSWORD):
     """Makes a repository that opens without delay, with fixed keys; for tests only."""
     path = pathlib.Path(path)
     for d in ("keys", "snapshots", "index", "locks", "data"):
         (path / d).mkdir(parents=True, exist_ok=True)
     for i in range(256):
         (path / f"data/{i:02x}").mkdir()
-    (path / "keys" / hashlib.sha256(KEY_FILE).hexdigest()).write_bytes(KEY_FILE)
+    key_file = _key_file(password)
+    (path / "keys" / hashlib.sha256(key_file).hexdigest()).write_bytes(key_file)
     config = {"version": version, "id": "ab" * 32, "chunker_polynomial": "3da3358b4dc173"}
     (path / "config").write_bytes(seal(json.dumps(config, separators=(",", ":")).encode()))
     return path

@@ -41,10 +41,14 @@ static const char made_key_file[] =
 	"Kt49WIF6+nT25EoApNrjXvVSr2UZmD5mjFvit6go+Cl8x5diCj2LP1u+fG"
 	"VHNV0cILvtOyBdkGA==\"}";
 
-/* An empty repository with that key, which costs next to nothing to open. */
+/*
+ * An empty repository with that key, which costs next to nothing to open (hf_repo_init() derives a key
+ * for a sixth of a second). pack_size 0 is the default.
+ */
 static inline struct hf_repo *
-made_repo(struct hf_store *store, unsigned version)
+made_repo_with_packs(struct hf_store *store, unsigned version, size_t pack_size)
 {
+	struct hf_repo_options o = {.pack_size = pack_size};
 	hf_auto(hf_secret) password = {0};
 	hf_auto(hf_buf) config = HF_BUF_MAX(1000);
 	uint8_t sealed[1000];
@@ -63,8 +67,14 @@ made_repo(struct hf_store *store, unsigned version)
 	REQUIRE_OK(hf_store_put(store, &(struct hf_name){.kind = HF_CONFIG},
 		(struct hf_bytes){sealed, config.len + HF_SEAL_OVERHEAD}));
 	hf_secret_set(&password, hf_str_bytes(hf_str("geheim")));
-	REQUIRE_OK(hf_repo_open(store, &password, &(struct hf_repo_options){0}, &repo));
+	REQUIRE_OK(hf_repo_open(store, &password, &o, &repo));
 	return repo;
+}
+
+static inline struct hf_repo *
+made_repo(struct hf_store *store, unsigned version)
+{
+	return made_repo_with_packs(store, version, 0);
 }
 
 /* The hash of a text, for names of what does not exist. */

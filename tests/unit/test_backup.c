@@ -17,6 +17,7 @@
 #include "repo/tree.h"
 #include "store/fault.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 /* A repository in memory and what a run told. */
 struct bed {
@@ -64,15 +65,12 @@ static struct bed *
 bed_new(const struct hf_fault_plan *plan)
 {
 	struct bed *b = hf_new(struct bed);
-	hf_auto(hf_secret) password = {0};
 	static const struct hf_fault_plan none;
 
-	hf_secret_set(&password, hf_str_bytes(hf_str("geheim")));
 	pthread_mutex_init(&b->lock, NULL);
 	b->ix = hf_index_new();
 	struct hf_store *s = hf_store_fault(hf_store_mem(), plan != NULL ? plan : &none);
-	REQUIRE_OK(hf_repo_init(
-		s, &password, 2, 0, &(struct hf_repo_options){.pack_size = 4 << 20}, &b->repo));
+	b->repo = made_repo_with_packs(s, 2, 4 << 20);
 	return b;
 }
 

@@ -14,6 +14,7 @@
 #include "codec/sha256.h"
 #include "harness/test.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 /* A store in memory with a switch for what the lock does with it. */
 struct gate {
@@ -124,15 +125,11 @@ static struct hf_repo *
 make_repo(struct gate **out)
 {
 	struct gate *g = hf_new(struct gate);
-	hf_auto(hf_secret) password = {0};
-	struct hf_repo *repo;
 
 	g->store = (struct hf_store){.ops = &gate_ops, .url = gate_url, .connections = 2};
 	g->inner = hf_store_mem();
-	hf_secret_set(&password, hf_str_bytes(hf_str("pw")));
-	REQUIRE_OK(hf_repo_init(&g->store, &password, 2, 0, NULL, &repo));
 	*out = g;
-	return repo;
+	return made_repo(&g->store, 2);
 }
 
 /* Nothing takes long; a refresh only where a test wants it. */

@@ -14,6 +14,7 @@
 #include "engine/check.h"
 #include "harness/test.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 enum plunder {
 	TAKES_LOCKS,     /* and nothing else */
@@ -287,12 +288,8 @@ regain(void *arg, struct hf_lease **out)
 static void
 bed_init(struct bed *b)
 {
-	hf_auto(hf_secret) password = {0};
-	struct hf_repo_options o = {.pack_size = 4 << 20};
-
 	*b = (struct bed){.thief = thief_new()};
-	hf_secret_set(&password, hf_str_bytes(hf_str("x")));
-	REQUIRE_OK(hf_repo_init(&b->thief->store, &password, 2, 0, &o, &b->repo));
+	b->repo = made_repo_with_packs(&b->thief->store, 2, 4 << 20);
 	b->thief->repo = b->repo;
 }
 

@@ -3,6 +3,7 @@
 
 #include "harness/test.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 /* A repository with trees of folders in folders, in memory. */
 struct world {
@@ -47,13 +48,9 @@ save(struct hf_sealer *z, const struct hf_node *v, size_t n)
 static struct world
 make_world(void)
 {
-	struct world w = {.ix = hf_index_new()};
-	struct hf_secret password = {0};
+	struct world w = {.ix = hf_index_new(), .repo = made_repo(hf_store_mem(), 2)};
 	hf_autoptr(hf_saver) s = NULL;
 
-	hf_secret_set(&password, hf_str_bytes(hf_str("geheim")));
-	REQUIRE_OK(hf_repo_init(hf_store_mem(), &password, 2, 0, NULL, &w.repo));
-	hf_secret_clear(&password);
 	REQUIRE_OK(hf_saver_new(w.repo, w.ix, &(struct hf_saver_options){0}, &s));
 	hf_autoptr(hf_sealer) z = hf_sealer_new(s);
 	struct hf_node f[] = {file("f", 1), file("g", 2)};

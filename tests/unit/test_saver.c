@@ -12,20 +12,7 @@
 #include "store/fault.h"
 #include "store/local.h"
 #include "store/mem.h"
-
-/* A repository in memory with one password, for the length of a test. */
-static struct hf_repo *
-new_repo(struct hf_store *store, unsigned version, size_t pack_size)
-{
-	struct hf_repo_options o = {.pack_size = pack_size};
-	struct hf_secret password = {0};
-	struct hf_repo *repo = NULL;
-
-	hf_secret_set(&password, hf_str_bytes(hf_str("geheim")));
-	REQUIRE_OK(hf_repo_init(store, &password, version, 0, &o, &repo));
-	hf_secret_clear(&password);
-	return repo;
-}
+#include "unit/handmade.h"
 
 /* Text that compresses well and is different for each number. */
 static void
@@ -69,7 +56,7 @@ count_files(struct hf_repo *repo, enum hf_kind kind)
 
 TEST(saver_stores_each_blob_once)
 {
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	hf_auto(hf_buf) b = HF_BUF_MAX(1 << 20);
@@ -104,7 +91,7 @@ TEST(saver_stores_each_blob_once)
 
 TEST(saver_empty_blob)
 {
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	struct hf_id id;
@@ -120,7 +107,8 @@ TEST(saver_empty_blob)
 TEST(saver_chooses_per_blob)
 {
 	for (unsigned version = 1; version <= 2; version++) {
-		hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), version, 4 << 20);
+		hf_autoptr(hf_repo) repo =
+			made_repo_with_packs(hf_store_mem(), version, 4 << 20);
 		hf_autoptr(hf_index) ix = hf_index_new();
 		hf_autoptr(hf_saver) s = NULL;
 		hf_auto(hf_buf) text = HF_BUF_MAX(1 << 20);
@@ -148,7 +136,7 @@ TEST(saver_chooses_per_blob)
 TEST(saver_packs_have_their_size)
 {
 	enum { BLOBS = 60, LEN = 1 << 20, PACK = 4 << 20 };
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, PACK);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, PACK);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	hf_autofree uint8_t *noise = malloc(2 * PACK);
@@ -209,7 +197,7 @@ no_stop(void *arg)
 
 TEST(saver_many_threads_store_once)
 {
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	struct crowd c = {0};
@@ -227,7 +215,7 @@ TEST(saver_many_threads_store_once)
 
 TEST(saver_dry_run_writes_nothing)
 {
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	struct crowd c = {0};
@@ -286,7 +274,7 @@ TEST_WITHIN(saver_survives_any_failure, 120)
 
 		REQUIRE(asprintf(&dir, "%s/%llu", test_tmpdir(), (unsigned long long)at) > 0);
 		REQUIRE_OK(hf_store_local(dir, 2, &store));
-		repo = new_repo(store, 2, 4 << 20);
+		repo = made_repo_with_packs(store, 2, 4 << 20);
 		hf_err_free(e);
 		e = save_with_fault(dir, &plan);
 		if (e != NULL)
@@ -310,7 +298,7 @@ TEST(saver_names_what_is_stored_when_the_rest_fails)
 	struct hf_store *store;
 
 	REQUIRE_OK(hf_store_local(test_tmpdir(), 2, &store));
-	repo = new_repo(store, 2, 4 << 20);
+	repo = made_repo_with_packs(store, 2, 4 << 20);
 	CHECK_ERR(save_with_fault(test_tmpdir(), &plan), HF_EFATAL);
 	CHECK_EQ(count_files(repo, HF_PACK), 2);
 	CHECK_EQ(count_files(repo, HF_INDEX), 1);
@@ -325,7 +313,7 @@ TEST(saver_takes_any_number_of_connections)
 	struct hf_store *store;
 
 	REQUIRE_OK(hf_store_local(test_tmpdir(), 1000, &store));
-	repo = new_repo(store, 2, 4 << 20);
+	repo = made_repo_with_packs(store, 2, 4 << 20);
 	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
 	REQUIRE_OK(hf_saver_flush(s));
 }
@@ -333,7 +321,7 @@ TEST(saver_takes_any_number_of_connections)
 /* Blobs go into a second pack, as they are or made anew, although the index has them. */
 TEST(saver_moves_what_it_has)
 {
-	hf_autoptr(hf_repo) repo = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) repo = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;
 	hf_autoptr(hf_saver) again = NULL;
@@ -376,8 +364,8 @@ TEST(saver_moves_what_it_has)
 /* What another repository has compressed: sealed with this one's key, once, and no shorter or longer. */
 TEST(saver_takes_what_is_compressed)
 {
-	hf_autoptr(hf_repo) from = new_repo(hf_store_mem(), 2, 4 << 20);
-	hf_autoptr(hf_repo) to = new_repo(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) from = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
+	hf_autoptr(hf_repo) to = made_repo_with_packs(hf_store_mem(), 2, 4 << 20);
 	hf_autoptr(hf_index) ix = hf_index_new();
 	hf_autoptr(hf_index) to_ix = hf_index_new();
 	hf_autoptr(hf_saver) s = NULL;

@@ -6,6 +6,7 @@
 
 #include "harness/test.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 #define TREE   "375d84e8444d4d271426ad13c0fc7f5e3b2739f5c20be86fec8a2b56d77a67d7"
 #define PARENT "5ae2e60a79a2b1d4f16b8b3b6357420818f03800bbc59e592f2c045f2c0c66e6"
@@ -179,17 +180,6 @@ TEST(filters)
 	CHECK(!hf_snapshot_matches(s, &f));
 }
 
-static struct hf_repo *
-make_repo(struct hf_store *store)
-{
-	hf_auto(hf_secret) password = {0};
-	struct hf_repo *repo;
-
-	hf_secret_set(&password, hf_str_bytes(hf_str("pw")));
-	REQUIRE_OK(hf_repo_init(store, &password, 2, 0, NULL, &repo));
-	return repo;
-}
-
 static struct hf_id
 save(struct hf_repo *repo, int64_t sec, const char *host, const char *tag)
 {
@@ -225,7 +215,7 @@ note_bad(void *arg, const char *what, struct hf_err *e)
 
 TEST(loading_all)
 {
-	hf_autoptr(hf_repo) repo = make_repo(hf_store_mem());
+	hf_autoptr(hf_repo) repo = made_repo(hf_store_mem(), 2);
 	hf_auto(hf_snapshots) all = {0};
 	hf_auto(hf_snapshot_filter) f = {0};
 	hf_auto(hf_buf) said = HF_BUF_MAX(1 << 16);
@@ -276,7 +266,7 @@ TEST(only_snapshots_that_vanish_are_passed_over)
 	missing.real = missing.ours = *store->ops;
 	missing.ours.get = get_missing;
 	store->ops = &missing.ours;
-	hf_autoptr(hf_repo) repo = make_repo(store);
+	hf_autoptr(hf_repo) repo = made_repo(store, 2);
 	for (int i = 0; i < 3; i++)
 		save(repo, i, "h", NULL);
 	atomic_store(&missing.is_armed, true);
@@ -302,7 +292,7 @@ TEST(only_snapshots_that_vanish_are_passed_over)
 
 TEST(finding_one)
 {
-	hf_autoptr(hf_repo) repo = make_repo(hf_store_mem());
+	hf_autoptr(hf_repo) repo = made_repo(hf_store_mem(), 2);
 	hf_auto(hf_snapshot_filter) f = {0};
 	struct hf_id old = save(repo, 1000, "a", "x"), new = save(repo, 2000, "b", NULL);
 	char text[100];
@@ -352,7 +342,7 @@ TEST(finding_one)
 
 TEST(selecting_several)
 {
-	hf_autoptr(hf_repo) repo = make_repo(hf_store_mem());
+	hf_autoptr(hf_repo) repo = made_repo(hf_store_mem(), 2);
 	hf_auto(hf_snapshot_filter) f = {0};
 	hf_auto(hf_snapshots) got = {0};
 	hf_auto(hf_strings) texts = {0};

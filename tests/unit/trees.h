@@ -18,6 +18,7 @@
 #include "repo/saver.h"
 #include "repo/tree.h"
 #include "store/mem.h"
+#include "unit/handmade.h"
 
 struct trees {
 	struct hf_repo *repo;
@@ -39,11 +40,7 @@ trees_begin(struct trees *f)
 static inline void
 trees_init_in(struct trees *f, struct hf_store *store)
 {
-	hf_auto(hf_secret) password = {0};
-
-	hf_secret_set(&password, hf_str_bytes(hf_str("x")));
-	REQUIRE_OK(
-		hf_repo_init(store, &password, 2, 0, &(struct hf_repo_options){0}, &f->repo));
+	f->repo = made_repo(store, 2);
 	f->ix = hf_index_new();
 	trees_begin(f);
 	f->reader = hf_reader_new(f->repo, f->ix);
