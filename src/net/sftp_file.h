@@ -104,13 +104,14 @@ struct hf_err *hf_sftp_space(struct hf_sftp *s, const char *path, const struct h
 /*
  * Lists `n` folders, as many of them at a time as the server allows: calls fn(arg, index of the
  * folder, name, attributes) for all that is in them but "." and "..", in any order. A missing
- * folder is an empty one. An error from `fn` ends the listing and is returned as it is. *bad is
- * the folder that another error is about.
+ * folder is an empty one; *missing is how many there were. An error from `fn` ends the listing and is
+ * returned as it is. *bad is the folder that another error is about.
  */
 typedef struct hf_err *hf_sftp_entry_fn(
 	void *arg, size_t folder, struct hf_str name, const struct hf_sftp_attrs *attrs);
 struct hf_err *hf_sftp_list(struct hf_sftp *s, const char *const *folders, size_t n,
-	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *bad) HF_MUST;
+	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *missing,
+	size_t *bad) HF_MUST;
 
 /* Makes `n` folders that do not depend on each other, all at once. Those that exist are fine. */
 struct hf_err *hf_sftp_mkdirs(struct hf_sftp *s, const char *const *folders, size_t n,

@@ -81,6 +81,7 @@ struct listing {
 	const struct hf_sftp_how *how;
 	hf_sftp_entry_fn *fn;
 	void *arg;
+	size_t missing;
 };
 
 static struct hf_err *
@@ -108,8 +109,10 @@ enter_folder(struct listing *l, struct folder *f)
 {
 	struct hf_err *e = await(&f->calls[0], HF_SFTP_HANDLE, l->how);
 
-	if (e != NULL)
+	if (e != NULL) {
+		l->missing++;
 		return hf_err_ignore(e, HF_ENOTFOUND);
+	}
 	HF_TRY(take_handle(&f->calls[0], &f->handle));
 	f->is_open = true;
 	for (size_t i = 0; i < READDIRS; i++)
@@ -198,7 +201,8 @@ list_batch(struct listing *l, struct folder *v, size_t n, size_t *bad)
 
 struct hf_err *
 hf_sftp_list(struct hf_sftp *s, const char *const *folders, size_t n,
-	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *bad)
+	const struct hf_sftp_how *how, hf_sftp_entry_fn *fn, void *arg, size_t *missing,
+	size_t *bad)
 {
 	struct listing l = {.s = s, .how = how, .fn = fn, .arg = arg};
 	size_t step = hf_sftp_handles(s) < FOLDERS ? hf_sftp_handles(s) : FOLDERS;
@@ -214,5 +218,6 @@ hf_sftp_list(struct hf_sftp *s, const char *const *folders, size_t n,
 		}
 		e = list_batch(&l, v, len, bad);
 	}
+	*missing = l.missing;
 	return e;
 }

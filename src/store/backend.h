@@ -45,6 +45,28 @@ struct hf_backend {
 		struct hf_store **out);
 };
 
+/*
+ * That something is not there is also what is said by a server whose disk is not mounted, and by a proxy
+ * that has lost its server. But who takes a list of snapshots for empty deletes everything, and who takes
+ * an index file for gone forgets what is in it. So backends believe it only where the config, once seen
+ * (s->has_config), is found, and then ask again: it may have come back in between.
+ *
+ * True: that there is nothing of this kind is to be doubted so. A key that is gone does no harm.
+ */
+bool hf_store_doubts(struct hf_store *s, enum hf_kind kind);
+
+/* Backends say so whenever they have found or written a file, or are about to delete it. */
+void hf_store_saw(struct hf_store *s, const struct hf_name *name, bool is_there);
+
+/* HF_EIO: the config is gone, too. Others: it cannot be known. For backends whose names are paths. */
+struct hf_err *hf_store_find_config(struct hf_store *s) HF_MUST;
+
+/*
+ * What a get or stat that ended with *e is to do: true, the same once more; false, return *e, which
+ * says more now if it was in doubt.
+ */
+bool hf_store_asks_again(struct hf_store *s, enum hf_kind kind, struct hf_err **e);
+
 /* The variable `name` of the environment, or NULL. */
 const char *hf_open_env(const struct hf_open *o, const char *name);
 

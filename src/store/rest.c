@@ -24,8 +24,7 @@ static const char *const send_bytes[] = {
 struct rest {
 	struct hf_store store;
 	struct hf_http *http;
-	char *base;             /* with a slash at its end */
-	atomic_bool has_config; /* it has been seen, or written */
+	char *base; /* with a slash at its end */
 	void (*closed)(void *arg);
 	void *arg;
 };
@@ -111,12 +110,7 @@ rest_create(struct hf_store *s)
 
 /* ---- reading ---- */
 
-/*
- * Makes a request for a file or a list. That it is not there is also what a proxy says that has lost
- * its server, and a server whose disk is not mounted; but who takes a list of snapshots for empty
- * deletes everything, and who takes an index file for gone forgets what is in it. So it counts only
- * where the config, once seen, is found, and then is said again. A key that is gone does no harm.
- */
+/* Makes a request for a file or a list. That it is not there is doubted (hf_store_doubts()). */
 static struct hf_err *
 ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
 	struct hf_http_answer *a)
@@ -126,9 +120,8 @@ ask(struct rest *r, enum hf_kind kind, struct hf_http_request *q, double end,
 
 	HF_TRY(hf_http_do(r->http, q, a));
 	if (kind == HF_CONFIG && a->status / 100 == 2)
-		atomic_store(&r->has_config, true);
-	if (a->status != 404 || kind == HF_CONFIG || kind == HF_KEY ||
-		!atomic_load(&r->has_config))
+		hf_store_saw(&r->store, &config, true);
+	if (a->status != 404 || !hf_store_doubts(&r->store, kind))
 		return NULL;
 	hf_autofree char *url = url_of(r, &config);
 	struct hf_http_request look = request("HEAD", url, kind, end);
@@ -208,8 +201,7 @@ del_by(struct rest *r, const struct hf_name *name, double end)
 	q.no_stop = name->kind == HF_LOCK;
 	if (name->kind != HF_LOCK)
 		q.deadline_s = hf_store_within(&r->store, name, 0);
-	if (name->kind == HF_CONFIG)
-		atomic_store(&r->has_config, false);
+	hf_store_saw(&r->store, name, false);
 	return demand(r, &q, &a);
 }
 
@@ -235,8 +227,8 @@ post(struct rest *r, const struct hf_name *name, double end, struct hf_bytes dat
 	if (name->kind != HF_LOCK && name->kind != HF_PACK)
 		q.deadline_s = hf_store_within(&r->store, name, data.len);
 	HF_TRY(hf_http_do(r->http, &q, a));
-	if (name->kind == HF_CONFIG && a->status / 100 == 2)
-		atomic_store(&r->has_config, true);
+	if (a->status / 100 == 2)
+		hf_store_saw(&r->store, name, true);
 	if (a->status == 400) /* what came was not what its name says, or not all of it */
 		return hf_err(HF_EIO,
 			"%s: the server did not get the file as it was sent (400)", a->what);

@@ -93,6 +93,7 @@ get_at(struct sftp *s, const struct hf_name *name, const char *path, uint64_t of
 	HF_TRY(sftp_session_for(s, name, len, &use));
 	struct hf_sftp_attrs attrs = {0};
 	HF_TRY(hf_sftp_read_file(use.session, path, off, len, &how, out, &attrs));
+	hf_store_saw(&s->store, name, true);
 	if (name->kind == HF_CONFIG)
 		learn_sharing(s, &attrs);
 	return NULL;
@@ -106,7 +107,11 @@ sftp_get(struct hf_store *store, const struct hf_name *name, uint64_t off, size_
 	struct hf_name_text text = hf_name_text(name);
 	hf_autofree char *path = sftp_path_of(s, text.s, "");
 
-	return sftp_at(s, text.s, get_at(s, name, path, off, len, out));
+	struct hf_err *e = get_at(s, name, path, off, len, out);
+
+	if (hf_store_asks_again(store, name->kind, &e))
+		e = get_at(s, name, path, off, len, out);
+	return sftp_at(s, text.s, e);
 }
 
 static struct hf_err *
@@ -124,19 +129,30 @@ stat_at(struct sftp *s, struct hf_sftp *session, const char *name,
 }
 
 static struct hf_err *
-sftp_stat(struct hf_store *store, const struct hf_name *name, uint64_t *size)
+stat_once(struct sftp *s, const struct hf_name *name, uint64_t *size)
 {
-	struct sftp *s = sftp_of(store);
 	const struct hf_sftp_how how = sftp_how_for(name->kind);
 	struct hf_sftp_attrs attrs;
 	SFTP_USE use = {.session = NULL};
 
 	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, how.no_stop, &use)));
 	HF_TRY(stat_at(s, use.session, hf_name_text(name).s, &how, &attrs));
+	hf_store_saw(&s->store, name, true);
 	if (name->kind == HF_CONFIG)
 		learn_sharing(s, &attrs);
 	*size = attrs.size;
 	return NULL;
+}
+
+static struct hf_err *
+sftp_stat(struct hf_store *store, const struct hf_name *name, uint64_t *size)
+{
+	struct sftp *s = sftp_of(store);
+	struct hf_err *e = stat_once(s, name, size);
+
+	if (hf_store_asks_again(store, name->kind, &e))
+		e = stat_once(s, name, size);
+	return e;
 }
 
 /* ---- listing ---- */
@@ -184,17 +200,15 @@ list_file(void *arg, size_t folder, struct hf_str file, const struct hf_sftp_att
 	return e;
 }
 
+/* *is_there: one of the folders is. */
 static struct hf_err *
-sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+list_once(struct sftp *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, bool *is_there)
 {
-	struct sftp *s = sftp_of(store);
 	const struct hf_sftp_how how = sftp_how_for(kind);
 	hf_auto(hf_strings) folders = {0}, paths = {0};
 	SFTP_USE use = {.session = NULL};
-	size_t bad = 0;
+	size_t bad = 0, missing = 0;
 
-	if (kind == HF_CONFIG)
-		return hf_store_list_config(store, fn, arg);
 	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, how.no_stop, &use)));
 	if (kind == HF_INDEX)
 		hf_sftp_pool_expect(s->pool); /* who lists it wants what it leads to */
@@ -209,8 +223,24 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 	}
 	struct listing l = {s, use.session, kind, &how, fn, arg, false};
 	struct hf_err *e = hf_sftp_list(use.session, (const char *const *)paths.v, paths.len,
-		&how, list_file, &l, &bad);
+		&how, list_file, &l, &missing, &bad);
+	*is_there = missing < folders.len;
 	return l.is_passed ? e : sftp_at(s, folders.v[bad], e);
+}
+
+static struct hf_err *
+sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void *arg)
+{
+	struct sftp *s = sftp_of(store);
+	bool is_there;
+
+	if (kind == HF_CONFIG)
+		return hf_store_list_config(store, fn, arg);
+	HF_TRY(list_once(s, kind, fn, arg, &is_there));
+	if (is_there || !hf_store_doubts(store, kind))
+		return NULL;
+	HF_TRY(hf_store_find_config(store));
+	return list_once(s, kind, fn, arg, &is_there);
 }
 
 /* ---- the rest ---- */

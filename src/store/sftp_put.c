@@ -353,7 +353,9 @@ sftp_put(struct hf_store *store, const struct hf_name *name, struct hf_bytes dat
 	struct hf_name_text text = hf_name_text(name);
 	hf_autofree char *path = sftp_path_of(s, text.s, "");
 
-	return sftp_at(s, text.s, put_at(s, name, data, path));
+	HF_TRY(sftp_at(s, text.s, put_at(s, name, data, path)));
+	hf_store_saw(store, name, true);
+	return NULL;
 }
 
 /* Servers on Windows do not delete what is read-only. Takes `e`, why it was not deleted. */
@@ -398,5 +400,6 @@ sftp_del(struct hf_store *store, const struct hf_name *name)
 	struct hf_name_text text = hf_name_text(name);
 	hf_autofree char *path = sftp_path_of(s, text.s, "");
 
+	hf_store_saw(store, name, false);
 	return sftp_at(s, text.s, del_at(s, name, path));
 }

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "store/backend.h"
+
 static const struct {
 	const char *text, *folder;
 } kinds[HF_KINDS] = {
@@ -245,6 +247,44 @@ hf_store_list_config(struct hf_store *s, hf_store_list_fn *fn, void *arg)
 	struct hf_err *e = s->ops->stat(s, &name, &size);
 
 	return e != NULL ? hf_err_ignore(e, HF_ENOTFOUND) : fn(arg, &name, size);
+}
+
+void
+hf_store_saw(struct hf_store *s, const struct hf_name *name, bool is_there)
+{
+	if (name->kind == HF_CONFIG)
+		atomic_store(&s->has_config, is_there);
+}
+
+bool
+hf_store_doubts(struct hf_store *s, enum hf_kind kind)
+{
+	return kind != HF_CONFIG && kind != HF_KEY && atomic_load(&s->has_config);
+}
+
+struct hf_err *
+hf_store_find_config(struct hf_store *s)
+{
+	const struct hf_name config = {.kind = HF_CONFIG};
+	uint64_t size;
+	struct hf_err *e = s->ops->stat(s, &config, &size);
+
+	if (e == NULL || hf_err_code(e) != HF_ENOTFOUND)
+		return e;
+	hf_err_free(e);
+	return hf_err(HF_EIO,
+		"%s: nothing is there any more, not even the config; is the disk mounted?",
+		s->url);
+}
+
+bool
+hf_store_asks_again(struct hf_store *s, enum hf_kind kind, struct hf_err **e)
+{
+	if (*e == NULL || hf_err_code(*e) != HF_ENOTFOUND || !hf_store_doubts(s, kind))
+		return false;
+	hf_err_free(*e);
+	*e = hf_store_find_config(s);
+	return *e == NULL;
 }
 
 const char *

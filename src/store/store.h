@@ -270,8 +270,9 @@ struct hf_store {
 	unsigned connections;
 	atomic_uint promises; /* enum hf_promise; of a wrapper nobody asks it */
 	bool can_hold;
-	bool is_near;    /* a call costs no round trip to another computer */
-	bool has_copies; /* of metadata, which the first call fetches whole */
+	bool is_near;           /* a call costs no round trip to another computer */
+	bool has_copies;        /* of metadata, which the first call fetches whole */
+	atomic_bool has_config; /* of a backend: it was seen; see hf_store_doubts() */
 	struct hf_thaw thaw;
 	/* Longest that a change can take between its last look and its end, but for its bytes. */
 	double within_s;

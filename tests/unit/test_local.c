@@ -76,6 +76,15 @@ count(struct hf_store *s, enum hf_kind kind)
 	return n;
 }
 
+static struct hf_err *
+nothing(void *arg, const struct hf_name *name, uint64_t size)
+{
+	(void)arg;
+	(void)name;
+	(void)size;
+	return NULL;
+}
+
 TEST(create_makes_all_folders_for_the_owner_alone)
 {
 	hf_autoptr(hf_store) s = open_repo();
@@ -256,6 +265,35 @@ become_myself(void)
 	REQUIRE_EQ(seteuid(getuid()), 0);
 	/* Changing users took this away, and the leak sanitizer needs it. */
 	REQUIRE_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+}
+
+/* As below a network file system whose server has lost its disk. */
+TEST(a_repository_that_has_vanished_is_not_an_empty_one)
+{
+	hf_autoptr(hf_store) s = open_repo();
+	hf_auto(hf_buf) b = HF_BUF_MAX(100);
+	uint64_t size;
+
+	REQUIRE_OK(hf_store_create(s));
+	CHECK_EQ(count(s, HF_SNAPSHOT), 0);
+	REQUIRE_OK(put(s, &snapshot));
+	REQUIRE_OK(put(s, &config));
+	REQUIRE_EQ(mkdir(below("away"), 0700), 0);
+	REQUIRE_EQ(rename(below("repo/config"), below("away/config")), 0);
+	/* A folder that is there is believed. */
+	CHECK_EQ(count(s, HF_SNAPSHOT), 1);
+	REQUIRE_EQ(rename(below("repo/snapshots"), below("away/snapshots")), 0);
+	CHECK_ERR(hf_store_list(s, HF_SNAPSHOT, nothing, NULL), HF_EIO);
+	CHECK_ERR(hf_store_names(s, HF_SNAPSHOT, nothing, NULL), HF_EIO);
+	CHECK_ERR(hf_store_get(s, &snapshot, 0, SIZE_MAX, &b), HF_EIO);
+	CHECK_ERR(hf_store_stat(s, &snapshot, &size), HF_EIO);
+	/* One that is there may lack folders. */
+	REQUIRE_EQ(rename(below("away/config"), below("repo/config")), 0);
+	CHECK_EQ(count(s, HF_SNAPSHOT), 0);
+	CHECK_ERR(hf_store_stat(s, &snapshot, &size), HF_ENOTFOUND);
+	/* Who deletes the config himself expects it to be gone. */
+	REQUIRE_OK(hf_store_del(s, &config));
+	CHECK_EQ(count(s, HF_SNAPSHOT), 0);
 }
 
 TEST(a_repository_that_must_not_be_written)
