@@ -118,3 +118,14 @@ TEST(pass_tmpdir)
 	REQUIRE_EQ(chdir(dir), 0);
 	fclose(fopen("file", "w"));
 }
+
+TEST(pass_signals)
+{
+	struct sigaction at;
+	sigset_t blocked;
+
+	for (int n = 1; n <= SIGRTMAX; n++)
+		CHECK(sigaction(n, NULL, &at) != 0 || at.sa_handler != SIG_IGN);
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	CHECK(sigisemptyset(&blocked));
+}

@@ -109,13 +109,26 @@ def _remove(path):
     shutil.rmtree(path, onerror=force)
 
 
+def _hear_signals():
+    """Whoever starts the tests may ignore signals, or block them, and so would all that is tested.
+
+    A shell does for what it starts with `&`, nohup does, and `perf record`.
+    """
+    # Those two are Python's own doing, which Popen undoes.
+    for n in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(n) == signal.SIG_IGN:
+            # Nothing happens here; what is executed begins with the default.
+            signal.signal(n, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 def main():
     words = sys.argv[1:]
     tests = [t for t in _tests if not words or any(w in t.__name__ for w in words)]
     failed = 0
-    # A shell lets what it starts with `&` ignore them, and so would all that is tested.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    _hear_signals()
     print(f"1..{len(tests)}", flush=True)
     for n, t in enumerate(tests, 1):
         tmp = pathlib.Path(tempfile.mkdtemp(prefix="hf-test-"))

@@ -264,14 +264,28 @@ remove_tmpdir(void)
 	nftw(report->tmpdir, delete_one, 16, FTW_PHYS | FTW_DEPTH);
 }
 
+/* Whoever starts the tests may ignore signals or block them: nohup, a shell with `&`, perf. */
+static void
+hear_signals(void)
+{
+	struct sigaction now, none = {.sa_handler = SIG_DFL};
+	sigset_t no_signals;
+
+	for (int n = 1; n <= SIGRTMAX; n++)
+		if (sigaction(n, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+			sigaction(n, &none, NULL);
+	sigemptyset(&no_signals);
+	sigprocmask(SIG_SETMASK, &no_signals, NULL);
+}
+
 static _Noreturn void
-child(const struct test_case *t, const sigset_t *mask)
+child(const struct test_case *t)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigprocmask(SIG_SETMASK, mask, NULL);
+	hear_signals();
 	if (null >= 0)
 		dup2(null, STDIN_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -325,7 +339,7 @@ run_forked(const struct test_case *t, int number)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		child(t, &old);
+		child(t);
 	if (pid > 0) {
 		in_time = wait_within(pid, t->timeout_s, &status);
 		kill(-pid, SIGKILL); /* what it left behind */
@@ -397,6 +411,8 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
+	/* Ignored, it would have the kernel throw away how tests end. */
+	signal(SIGCHLD, SIG_DFL);
 	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		-1, 0);
 	if (report == MAP_FAILED) {

@@ -3,6 +3,8 @@
 
 import os
 import re
+import signal
+import sys
 
 import tap
 
@@ -69,6 +71,35 @@ def temporary_directory_is_removed(tmp):
 @tap.test
 def no_fork_aborts_for_the_debugger(tmp):
     tap.eq(selftest("--no-fork", "fail_require", check=None).returncode, -6)
+
+
+HEARS = """
+import tap
+@tap.test
+def below(tmp):
+    print(tap.run("grep", "^Sig", "/proc/self/status").stdout)
+tap.main()
+"""
+
+
+@tap.test
+def what_whoever_starts_us_ignores_is_heard(tmp):
+    """`perf record` ignores USR2, and a shell that is started so cannot trap it."""
+    some = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR2}
+
+    def ignore():
+        for n in some:
+            signal.signal(n, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGWINCH])
+
+    def masks(text):
+        return dict(re.findall(r"(Sig(?:Blk|Ign)):\s*(\w+)", text))
+
+    alone = masks(tap.run("grep", "^Sig", "/proc/self/status", preexec_fn=ignore).stdout)
+    tap.eq({k: bin(int(v, 16)).count("1") for k, v in alone.items()}, {"SigBlk": 2, "SigIgn": len(some)})
+    r = tap.run(sys.executable, "-c", HEARS, env={"PYTHONPATH": str(tap.TOP / "tests/harness")}, preexec_fn=ignore)
+    tap.eq({k: int(v, 16) for k, v in masks(r.stdout).items()}, {"SigBlk": 0, "SigIgn": 0}, r.stdout)
+    selftest("pass_signals", preexec_fn=ignore)
 
 
 tap.main()

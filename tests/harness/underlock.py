@@ -80,7 +80,7 @@ def picture(pid):
     for p in found:
         with contextlib.suppress(OSError):
             status = dict(line.split(":\t", 1) for line in open(f"/proc/{p}/status", encoding="utf-8") if ":\t" in line)
-            signals = " ".join(f"{k} {status[k].strip().lstrip('0') or '0'}" for k in ("SigPnd", "ShdPnd", "SigBlk", "SigCgt"))
+            signals = " ".join(f"{k} {status[k].strip().lstrip('0') or '0'}" for k in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
             with open(f"/proc/{p}/wchan", encoding="utf-8") as f:
                 text += f"{p} {name_of(p)}: {status['State'].strip()} in {f.read() or '?'}, {signals}\n"
     return text
