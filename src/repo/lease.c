@@ -400,10 +400,13 @@ run(struct hf_lease *l)
 	int64_t next = lease_boot(l) + period(l);
 	unsigned failures = 0;
 
-	while (!atomic_load(&l->ends) && hf_lease_state(l) != HF_LEASE_LOST) {
+	for (;;) {
 		bool was_fenced = l->reported == HF_LEASE_FENCED;
 
+		/* Before the look at what it rings for, or a ring in between is lost. */
 		hf_bell_reset(&l->bell);
+		if (atomic_load(&l->ends) || hf_lease_state(l) == HF_LEASE_LOST)
+			break;
 		report(l);
 		if (-hf_lease_page_left(l->page, l->clocks) >= hf_ns(l->pace.give_up)) {
 			lease_lose(l, "timeout", NULL);

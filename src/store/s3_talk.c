@@ -256,12 +256,11 @@ tried_clear(struct tried *t)
 	free(t->region);
 }
 
+/* `l` points into the arguments afterwards. */
 static struct hf_err *
 add_headers(struct s3_lines *l, const struct s3_ask *ask, const struct tried *t,
-	const char *host, const char *payload)
+	const char *host, const char *payload, struct hf_md5_text *md5)
 {
-	struct hf_md5_text md5;
-
 	HF_TRY(s3_lines_init(l));
 	s3_lines_host(l, host);
 	for (size_t i = 0; i < count(ask->headers, S3_HEADERS); i++)
@@ -269,10 +268,10 @@ add_headers(struct s3_lines *l, const struct s3_ask *ask, const struct tried *t,
 	s3_lines_add(l, "x-amz-content-sha256", payload);
 	if (!t->has_md5)
 		return NULL;
-	if (!hf_md5_base64(ask->body, &md5))
+	if (!hf_md5_base64(ask->body, md5))
 		return hf_err(HF_EFATAL, "the bucket takes nothing without its MD5, which this "
 					 "system does not allow");
-	s3_lines_add(l, "content-md5", md5.s);
+	s3_lines_add(l, "content-md5", md5->s);
 	return NULL;
 }
 
@@ -305,9 +304,10 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried, dou
 	hf_auto(s3_lines) l = {0};
 	struct hf_id hash = ask->hash != NULL ? *ask->hash : hf_sha256(ask->body);
 	struct hf_hex payload = hf_id_hex(&hash);
+	struct hf_md5_text md5;
 
 	HF_TRY(aim(s, ask, tried->region, &t));
-	HF_TRY(add_headers(&l, ask, tried, (const char *)t.host.p, payload.s));
+	HF_TRY(add_headers(&l, ask, tried, (const char *)t.host.p, payload.s, &md5));
 	struct hf_sigv4_request to_sign = {
 		.method = ask->method,
 		.path = (const char *)t.path.p,

@@ -48,8 +48,7 @@ open_repo(const struct server *s, struct hf_pace *pace)
 	struct hf_http *http;
 
 	REQUIRE_OK(hf_http_new(&o, &http));
-	return rest_new(&(struct rest_place){
-		.http = http, .base = s->url, .url = hf_str_dup(hf_str("rest:x"))});
+	return rest_new(&(struct rest_place){.http = http, .base = s->url, .url = "rest:x"});
 }
 
 #define ANSWER(status) "HTTP/1.1 " status "\r\nContent-Length: 0\r\n\r\n"
