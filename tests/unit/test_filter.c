@@ -6,7 +6,6 @@
 #include "engine/filter.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "engine/glob.h"
 #include "harness/test.h"
@@ -495,10 +494,8 @@ TEST(files_of_patterns)
 		HF_EINVAL, "line 2");
 }
 
-/*
- * 50 patterns of a usual list on 80,000 paths; the limit has room for sanitizers and valgrind.
- */
-TEST(many_patterns_cost_little)
+/* 50 patterns, and 80,000 paths of which each fiftieth matches. */
+TEST(a_usual_list_on_many_paths)
 {
 	static const char list[] =
 		"node_modules .cache .git *.o *.tmp *.pyc __pycache__ *~ .Trash "
@@ -512,7 +509,6 @@ TEST(many_patterns_cost_little)
 	hf_autoptr(hf_filter) f = compile_as(list, false);
 	unsigned hits = 0;
 
-	clock_t begin = clock();
 	for (unsigned i = 0; i < 80000; i++) {
 		char path[128];
 
@@ -520,8 +516,5 @@ TEST(many_patterns_cost_little)
 			i / 1000, i / 100 % 10, i, i % 50 == 0 ? "o" : "c");
 		hits += hf_filter_match(f, path);
 	}
-	double ms = 1000.0 * (double)(clock() - begin) / CLOCKS_PER_SEC;
-	fprintf(stderr, "# 80,000 paths: %.1f ms with the making of the paths\n", ms);
 	CHECK_EQ(hits, 1600);
-	CHECK(ms < 2000);
 }
