@@ -58,14 +58,19 @@ bool hf_store_doubts(struct hf_store *s, enum hf_kind kind);
 /* Backends say so whenever they have found or written a file, or are about to delete it. */
 void hf_store_saw(struct hf_store *s, const struct hf_name *name, bool is_there);
 
-/* HF_EIO: the config is gone, too. Others: it cannot be known. For backends whose names are paths. */
-struct hf_err *hf_store_find_config(struct hf_store *s) HF_MUST;
+/* Looks for the config in the time, and in the way, that a call about `kind` has. HF_ENOTFOUND: no. */
+typedef struct hf_err *hf_store_look_fn(struct hf_store *s, enum hf_kind kind);
+
+/* NULL: it is there. HF_EIO: it is gone, too. Others: it cannot be known. */
+struct hf_err *hf_store_find_config(
+	struct hf_store *s, enum hf_kind kind, hf_store_look_fn *look) HF_MUST;
 
 /*
  * What a get or stat that ended with *e is to do: true, the same once more; false, return *e, which
  * says more now if it was in doubt.
  */
-bool hf_store_asks_again(struct hf_store *s, enum hf_kind kind, struct hf_err **e);
+bool hf_store_asks_again(
+	struct hf_store *s, enum hf_kind kind, hf_store_look_fn *look, struct hf_err **e);
 
 /* The variable `name` of the environment, or NULL. */
 const char *hf_open_env(const struct hf_open *o, const char *name);

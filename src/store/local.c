@@ -48,6 +48,19 @@ local_root(struct local *l, int *out)
 
 /* ---- reading ---- */
 
+/* hf_store_look_fn */
+static struct hf_err *
+look_for_config(struct hf_store *s, enum hf_kind kind)
+{
+	struct local *l = local_of(s);
+	struct stat st;
+	int root;
+
+	(void)kind;
+	HF_TRY(local_root(l, &root));
+	return fstatat(root, "config", &st, 0) != 0 ? local_failed(l, "config", errno) : NULL;
+}
+
 static struct hf_err *
 get_once(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
@@ -91,7 +104,7 @@ local_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t l
 {
 	struct hf_err *e = get_once(s, name, off, len, out);
 
-	if (hf_store_asks_again(s, name->kind, &e))
+	if (hf_store_asks_again(s, name->kind, look_for_config, &e))
 		e = get_once(s, name, off, len, out);
 	return e;
 }
@@ -119,7 +132,7 @@ local_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 {
 	struct hf_err *e = stat_once(s, name, size);
 
-	if (hf_store_asks_again(s, name->kind, &e))
+	if (hf_store_asks_again(s, name->kind, look_for_config, &e))
 		e = stat_once(s, name, size);
 	return e;
 }
@@ -254,7 +267,7 @@ list(struct hf_store *s, enum hf_kind kind, hf_store_list_fn *fn, void *arg, boo
 	HF_TRY(list_kind(&p));
 	if (!p.is_missing || !hf_store_doubts(s, kind))
 		return NULL;
-	HF_TRY(hf_store_find_config(s));
+	HF_TRY(hf_store_find_config(s, kind, look_for_config));
 	return list_kind(&p);
 }
 

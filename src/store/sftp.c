@@ -83,6 +83,20 @@ sftp_is_shared(
 
 /* ---- reading ---- */
 
+/* hf_store_look_fn: a lock waits no longer for the config than for anything else. */
+static struct hf_err *
+look_for_config(struct hf_store *store, enum hf_kind kind)
+{
+	struct sftp *s = sftp_of(store);
+	const struct hf_sftp_how how = sftp_how_for(kind);
+	hf_autofree char *path = sftp_path_of(s, "config", "");
+	SFTP_USE use = {.session = NULL};
+	struct hf_sftp_attrs attrs;
+
+	HF_TRY(sftp_at(s, NULL, hf_sftp_pool_main(s->pool, how.no_stop, &use)));
+	return sftp_at(s, "config", hf_sftp_stat(use.session, path, &how, &attrs));
+}
+
 static struct hf_err *
 get_at(struct sftp *s, const struct hf_name *name, const char *path, uint64_t off, size_t len,
 	struct hf_buf *out)
@@ -109,7 +123,7 @@ sftp_get(struct hf_store *store, const struct hf_name *name, uint64_t off, size_
 
 	struct hf_err *e = get_at(s, name, path, off, len, out);
 
-	if (hf_store_asks_again(store, name->kind, &e))
+	if (hf_store_asks_again(store, name->kind, look_for_config, &e))
 		e = get_at(s, name, path, off, len, out);
 	return sftp_at(s, text.s, e);
 }
@@ -150,7 +164,7 @@ sftp_stat(struct hf_store *store, const struct hf_name *name, uint64_t *size)
 	struct sftp *s = sftp_of(store);
 	struct hf_err *e = stat_once(s, name, size);
 
-	if (hf_store_asks_again(store, name->kind, &e))
+	if (hf_store_asks_again(store, name->kind, look_for_config, &e))
 		e = stat_once(s, name, size);
 	return e;
 }
@@ -239,7 +253,7 @@ sftp_list(struct hf_store *store, enum hf_kind kind, hf_store_list_fn *fn, void 
 	HF_TRY(list_once(s, kind, fn, arg, &is_there));
 	if (is_there || !hf_store_doubts(store, kind))
 		return NULL;
-	HF_TRY(hf_store_find_config(store));
+	HF_TRY(hf_store_find_config(store, kind, look_for_config));
 	return list_once(s, kind, fn, arg, &is_there);
 }
 

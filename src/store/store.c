@@ -263,11 +263,9 @@ hf_store_doubts(struct hf_store *s, enum hf_kind kind)
 }
 
 struct hf_err *
-hf_store_find_config(struct hf_store *s)
+hf_store_find_config(struct hf_store *s, enum hf_kind kind, hf_store_look_fn *look)
 {
-	const struct hf_name config = {.kind = HF_CONFIG};
-	uint64_t size;
-	struct hf_err *e = s->ops->stat(s, &config, &size);
+	struct hf_err *e = look(s, kind);
 
 	if (e == NULL || hf_err_code(e) != HF_ENOTFOUND)
 		return e;
@@ -278,12 +276,13 @@ hf_store_find_config(struct hf_store *s)
 }
 
 bool
-hf_store_asks_again(struct hf_store *s, enum hf_kind kind, struct hf_err **e)
+hf_store_asks_again(
+	struct hf_store *s, enum hf_kind kind, hf_store_look_fn *look, struct hf_err **e)
 {
 	if (*e == NULL || hf_err_code(*e) != HF_ENOTFOUND || !hf_store_doubts(s, kind))
 		return false;
 	hf_err_free(*e);
-	*e = hf_store_find_config(s);
+	*e = hf_store_find_config(s, kind, look);
 	return *e == NULL;
 }
 
