@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "store/sftp.h"
 #include "store/sftp_place.h"
+#include "unit/listed.h"
 
 #define SERVER "/usr/lib/openssh/sftp-server"
 
@@ -567,22 +568,13 @@ TEST(a_lock_is_given_back_after_a_stop_when_the_server_answers_again)
 
 /* ---- a server that loses its disk ---- */
 
-static struct hf_err *
-count_name(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name;
-	(void)size;
-	++*(unsigned *)arg;
-	return NULL;
-}
-
 TEST(a_repository_that_has_vanished_is_not_an_empty_one)
 {
 	hf_autofree char *repo = NULL, *away = NULL, *folder = NULL;
 	hf_autoptr(hf_store) s = NULL;
 	hf_auto(hf_buf) b = HF_BUF_MAX(100);
 	const struct hf_name config = {.kind = HF_CONFIG}, snapshot = {HF_SNAPSHOT, {{1}}};
-	unsigned n = 0;
+	size_t n = 0;
 	uint64_t size;
 
 	REQUIRE(asprintf(&repo, "%s/repo", test_tmpdir()) > 0);
@@ -590,25 +582,25 @@ TEST(a_repository_that_has_vanished_is_not_an_empty_one)
 	REQUIRE(asprintf(&folder, "%s/repo/index", test_tmpdir()) > 0);
 	REQUIRE_OK(open_command(SERVER, 0, &s));
 	/* Nothing is expected of a place where no repository was seen. */
-	REQUIRE_OK(hf_store_list(s, HF_SNAPSHOT, count_name, &n));
+	REQUIRE_OK(hf_store_list(s, HF_SNAPSHOT, count_listed, &n));
 	REQUIRE_OK(hf_store_create(s));
 	REQUIRE_OK(put(s, &config, 10));
 	REQUIRE_OK(put(s, &snapshot, 10));
 	REQUIRE_OK(hf_store_get(s, &config, 0, SIZE_MAX, &b));
 
 	REQUIRE(rename(repo, away) == 0);
-	CHECK_ERR(hf_store_list(s, HF_SNAPSHOT, count_name, &n), HF_EIO);
-	CHECK_ERR(hf_store_list(s, HF_PACK, count_name, &n), HF_EIO);
+	CHECK_ERR(hf_store_list(s, HF_SNAPSHOT, count_listed, &n), HF_EIO);
+	CHECK_ERR(hf_store_list(s, HF_PACK, count_listed, &n), HF_EIO);
 	CHECK_ERR(hf_store_get(s, &snapshot, 0, SIZE_MAX, &b), HF_EIO);
 	CHECK_ERR(hf_store_stat(s, &snapshot, &size), HF_EIO);
 	CHECK_EQ(n, 0);
 
 	REQUIRE(rename(away, repo) == 0);
-	REQUIRE_OK(hf_store_list(s, HF_SNAPSHOT, count_name, &n));
+	REQUIRE_OK(hf_store_list(s, HF_SNAPSHOT, count_listed, &n));
 	CHECK_EQ(n, 1);
 	/* One that is there may lack folders and files. */
 	REQUIRE(rmdir(folder) == 0);
-	REQUIRE_OK(hf_store_list(s, HF_INDEX, count_name, &n));
+	REQUIRE_OK(hf_store_list(s, HF_INDEX, count_listed, &n));
 	CHECK_EQ(n, 1);
 	CHECK_ERR(hf_store_get(s, &other, 0, SIZE_MAX, &b), HF_ENOTFOUND);
 	CHECK_ERR(hf_store_stat(s, &other, &size), HF_ENOTFOUND);

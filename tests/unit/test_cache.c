@@ -15,6 +15,7 @@
 #include "store/cache_base.h"
 #include "store/fault.h"
 #include "store/mem.h"
+#include "unit/listed.h"
 
 static const struct hf_id repo_id = {{0xab, 0xcd}};
 
@@ -374,15 +375,6 @@ TEST(listing_clears_what_is_gone_and_nothing_newer)
 	}
 }
 
-static struct hf_err *
-count(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name;
-	(void)size;
-	++*(size_t *)arg;
-	return NULL;
-}
-
 TEST(nothing_is_cleared_by_a_listing_that_failed_or_cannot_be)
 {
 	struct hf_fault_plan plan = {
@@ -401,14 +393,14 @@ TEST(nothing_is_cleared_by_a_listing_that_failed_or_cannot_be)
 		REQUIRE_OK(hf_store_del(mem, &names[i]));
 	}
 	REQUIRE_OK(hf_store_put(mem, &config, hf_str_bytes(hf_str("config"))));
-	CHECK_ERR(hf_store_list(r.store, HF_INDEX, count, &n), HF_EIO);
+	CHECK_ERR(hf_store_list(r.store, HF_INDEX, count_listed, &n), HF_EIO);
 	CHECK(is_cached(&r, &names[0]));
 	REQUIRE_OK(hf_store_del(mem, &config));
 	/* All gone, and the config as well: this is no repository, but a disk that is not mounted. */
-	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count, &n));
+	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count_listed, &n));
 	CHECK(is_cached(&r, &names[0]));
 	REQUIRE_OK(hf_store_put(mem, &config, hf_str_bytes(hf_str("config"))));
-	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count, &n));
+	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count_listed, &n));
 	CHECK(!is_cached(&r, &names[0]));
 	close_rig(&r);
 }
@@ -426,7 +418,7 @@ TEST(late_listings_clear_only_what_is_old)
 	REQUIRE_OK(hf_store_del(r.mem, &young));
 	REQUIRE_OK(hf_store_del(r.mem, &old));
 	make_older(&r, &old, 7200);
-	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count, &n));
+	REQUIRE_OK(hf_store_list(r.store, HF_INDEX, count_listed, &n));
 	CHECK(is_cached(&r, &young));
 	CHECK(!is_cached(&r, &old));
 	close_rig(&r);

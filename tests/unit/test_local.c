@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "store/local.h"
+#include "unit/listed.h"
 
 enum { NOBODY = 65534 };
 
@@ -59,30 +60,13 @@ mode_of(const char *name)
 	return st.st_mode & 07777;
 }
 
-static struct hf_err *
-count_one(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name, (void)size;
-	++*(size_t *)arg;
-	return NULL;
-}
-
 static size_t
 count(struct hf_store *s, enum hf_kind kind)
 {
 	size_t n = 0;
 
-	REQUIRE_OK(hf_store_list(s, kind, count_one, &n));
+	REQUIRE_OK(hf_store_list(s, kind, count_listed, &n));
 	return n;
-}
-
-static struct hf_err *
-nothing(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)arg;
-	(void)name;
-	(void)size;
-	return NULL;
 }
 
 TEST(create_makes_all_folders_for_the_owner_alone)
@@ -244,7 +228,7 @@ TEST(a_folder_became_a_file)
 	REQUIRE_EQ(rmdir(below("repo/snapshots")), 0);
 	hf_autofd int fd = open(below("repo/snapshots"), O_CREAT | O_WRONLY, 0600);
 	REQUIRE(fd >= 0);
-	CHECK_ERR_TEXT(hf_store_list(s, HF_SNAPSHOT, count_one, &(size_t){0}), HF_EFATAL,
+	CHECK_ERR_TEXT(hf_store_list(s, HF_SNAPSHOT, count_listed, &(size_t){0}), HF_EFATAL,
 		"listing snapshot files: ");
 	CHECK_ERR_TEXT(put(s, &snapshot), HF_EFATAL, "/repo/snapshots/cd0000");
 }
@@ -283,8 +267,8 @@ TEST(a_repository_that_has_vanished_is_not_an_empty_one)
 	/* A folder that is there is believed. */
 	CHECK_EQ(count(s, HF_SNAPSHOT), 1);
 	REQUIRE_EQ(rename(below("repo/snapshots"), below("away/snapshots")), 0);
-	CHECK_ERR(hf_store_list(s, HF_SNAPSHOT, nothing, NULL), HF_EIO);
-	CHECK_ERR(hf_store_names(s, HF_SNAPSHOT, nothing, NULL), HF_EIO);
+	CHECK_ERR(hf_store_list(s, HF_SNAPSHOT, count_listed, &(size_t){0}), HF_EIO);
+	CHECK_ERR(hf_store_names(s, HF_SNAPSHOT, count_listed, &(size_t){0}), HF_EIO);
 	CHECK_ERR(hf_store_get(s, &snapshot, 0, SIZE_MAX, &b), HF_EIO);
 	CHECK_ERR(hf_store_stat(s, &snapshot, &size), HF_EIO);
 	/* One that is there may lack folders. */
@@ -335,7 +319,7 @@ TEST(a_repository_that_must_not_be_read)
 	become_nobody();
 	CHECK_ERR_TEXT(hf_store_get(s, &config, 0, 1, &b), HF_EFATAL, "Permission denied");
 	CHECK_ERR(hf_store_get(s, &pack, 0, 1, &b), HF_EFATAL);
-	CHECK_ERR(hf_store_list(s, HF_PACK, count_one, &(size_t){0}), HF_EFATAL);
+	CHECK_ERR(hf_store_list(s, HF_PACK, count_listed, &(size_t){0}), HF_EFATAL);
 	CHECK_EQ(count(s, HF_CONFIG), 1);
 	CHECK_ERR(hf_store_local(below("repo/data/ab"), 0, &again), HF_EFATAL);
 	become_myself();

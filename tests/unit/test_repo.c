@@ -9,6 +9,7 @@
 #include "repo/raw.h"
 #include "store/fault.h"
 #include "store/mem.h"
+#include "unit/listed.h"
 
 static const struct hf_poly_text {
 	const char *text;
@@ -274,15 +275,6 @@ TEST(init_refuses_what_is_there)
 		init_in(store, 2, &none), HF_EEXISTS, "repository already contains snapshots");
 }
 
-static struct hf_err *
-count_file(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name;
-	(void)size;
-	++*(size_t *)arg;
-	return NULL;
-}
-
 /* Whatever call fails, the next try is not kept from succeeding by what the first one left. */
 TEST(init_that_fails_can_be_repeated)
 {
@@ -303,7 +295,7 @@ TEST(init_that_fails_can_be_repeated)
 		}
 		CHECK_EQ(hf_err_code(e), HF_EIO);
 		hf_err_free(e);
-		REQUIRE_OK(hf_store_list(mem, HF_KEY, count_file, &keys));
+		REQUIRE_OK(hf_store_list(mem, HF_KEY, count_listed, &keys));
 		CHECK_EQ(keys, 0);
 		REQUIRE_OK(init_in(mem, 2, &repo));
 		hf_repo_free(repo);

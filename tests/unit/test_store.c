@@ -12,6 +12,7 @@
 #include "store/fault.h"
 #include "store/mem.h"
 #include "store/open.h"
+#include "unit/listed.h"
 
 static const struct hf_name config = {.kind = HF_CONFIG};
 static const struct hf_name pack = {HF_PACK, {{0xab, 1, 2, 3}}};
@@ -317,14 +318,6 @@ TEST(fail_lasts_and_selects)
 	CHECK_EQ(hf_store_fault_calls(s), 3);
 }
 
-static struct hf_err *
-count_one(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name, (void)size;
-	++*(size_t *)arg;
-	return NULL;
-}
-
 TEST(lost_answers)
 {
 	hf_autoptr(hf_store) s = faulty("lost@1+");
@@ -332,7 +325,7 @@ TEST(lost_answers)
 	uint64_t size = 42;
 
 	CHECK_ERR(put(s, &pack), HF_EIO);
-	CHECK_ERR(hf_store_list(s, HF_PACK, count_one, &n), HF_EIO);
+	CHECK_ERR(hf_store_list(s, HF_PACK, count_listed, &n), HF_EIO);
 	CHECK_EQ(n, 1);
 	CHECK_ERR(hf_store_stat(s, &pack, &size), HF_EIO);
 	CHECK_ERR(hf_store_del(s, &pack), HF_EIO);
@@ -373,7 +366,7 @@ TEST(half_a_file_is_left_in_a_folder)
 	CHECK_ERR(put(s, &pack), HF_EIO);
 	REQUIRE_EQ(stat(half, &st), 0);
 	CHECK_EQ(st.st_size, 3);
-	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_PACK, count_listed, &n));
 	CHECK_EQ(n, 0);
 }
 

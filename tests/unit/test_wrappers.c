@@ -16,6 +16,7 @@
 #include "store/retry.h"
 #include "store/sema.h"
 #include "store/trace.h"
+#include "unit/listed.h"
 
 static const struct hf_name config = {.kind = HF_CONFIG};
 static const struct hf_name pack = {HF_PACK, {{0xab, 1, 2, 3}}};
@@ -170,23 +171,15 @@ TEST(retry_of_a_get_that_came_short)
 	CHECK_EQ(hf_store_fault_calls(fault), 4);
 }
 
-static struct hf_err *
-count_one(void *arg, const struct hf_name *name, uint64_t size)
-{
-	(void)name, (void)size;
-	++*(unsigned *)arg;
-	return NULL;
-}
-
 TEST(retry_lists_every_file_once)
 {
 	struct hf_store *fault;
 	hf_autoptr(hf_store) s = retrying("lost@1:list", &fault, NULL);
-	unsigned n = 0;
+	size_t n = 0;
 
 	CHECK_OK(put(s, &pack));
 	CHECK_OK(put(s, &other));
-	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_PACK, count_listed, &n));
 	CHECK_EQ(n, 2);
 	CHECK_EQ(hf_store_fault_calls(fault), 2);
 }
@@ -403,7 +396,7 @@ TEST(early_answers_are_given_once)
 	const struct hf_early list = hf_early_list(HF_LOCK);
 	const struct hf_early file = {.name = config, .max = 100};
 	hf_auto(hf_buf) out = HF_BUF_MAX(100);
-	unsigned n = 0;
+	size_t n = 0;
 
 	REQUIRE_OK(put(s, &lock));
 	REQUIRE_OK(put(s, &config));
@@ -412,14 +405,14 @@ TEST(early_answers_are_given_once)
 	hf_store_early(s, &file, 1);
 	until_called(&t->n_lists, 1);
 	REQUIRE_OK(hf_store_del(s, &lock)); /* after it was listed */
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	CHECK_EQ(n, 1);
 	CHECK_OK(hf_store_get(s, &config, 0, SIZE_MAX, &out));
 	CHECK_EQ(out.len, 7);
 	CHECK_EQ(atomic_load(&t->n_lists), 1);
 	CHECK_EQ(atomic_load(&t->n_gets), 1);
 	n = 0;
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	CHECK_EQ(n, 0);
 	CHECK_EQ(atomic_load(&t->n_lists), 2);
 }
@@ -429,15 +422,15 @@ TEST(early_calls_keep_their_order)
 	struct teller *t;
 	hf_autoptr(hf_store) s = told(&t);
 	const struct hf_early two[] = {hf_early_list(HF_PACK), hf_early_list(HF_INDEX)};
-	unsigned n = 0;
+	size_t n = 0;
 
 	hf_store_early(s, &two[0], 1);
 	hf_store_early(s, two, 2);
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 	CHECK_EQ(atomic_load(&t->n_lists), 0); /* the second waits for the first */
 	atomic_store(&t->is_open, true);
-	CHECK_OK(hf_store_list(s, HF_INDEX, count_one, &n));
-	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_INDEX, count_listed, &n));
+	CHECK_OK(hf_store_list(s, HF_PACK, count_listed, &n));
 	CHECK_EQ(atomic_load(&t->n_lists), 2);
 }
 
@@ -446,13 +439,13 @@ TEST(early_answers_that_are_forgotten_or_old_are_not_given)
 	struct teller *t;
 	hf_autoptr(hf_store) s = told(&t);
 	struct hf_early list = hf_early_list(HF_LOCK);
-	unsigned n = 0;
+	size_t n = 0;
 
 	hf_store_early(s, &list, 1);
 	until_called(&t->n_lists, 1);
 	hf_store_early_forget(s);
 	REQUIRE_OK(put(s, &lock));
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	CHECK_EQ(n, 1);
 	list.fresh_s = 1e-9;
 	hf_store_early(s, &list, 1);
@@ -460,7 +453,7 @@ TEST(early_answers_that_are_forgotten_or_old_are_not_given)
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 	REQUIRE_OK(hf_store_del(s, &lock));
 	n = 0;
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	CHECK_EQ(n, 0);
 }
 
@@ -471,15 +464,15 @@ TEST(an_early_failure_is_the_failure_of_the_call)
 	const struct hf_early list = hf_early_list(HF_LOCK);
 	const struct hf_early large = {.name = config, .max = 3};
 	hf_auto(hf_buf) out = HF_BUF_MAX(100);
-	unsigned n = 0;
+	size_t n = 0;
 
 	atomic_store(&t->fails, true);
 	hf_store_early(s, &list, 1);
 	until_called(&t->n_lists, 1);
 	atomic_store(&t->fails, false);
-	CHECK_ERR_TEXT(hf_store_list(s, HF_LOCK, count_one, &n), HF_EIO,
+	CHECK_ERR_TEXT(hf_store_list(s, HF_LOCK, count_listed, &n), HF_EIO,
 		"listing lock files: no answer");
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	REQUIRE_OK(put(s, &config));
 	hf_store_early(s, &large, 1);
 	CHECK_ERR(hf_store_get(s, &config, 0, SIZE_MAX, &out), HF_EFATAL);
@@ -562,7 +555,7 @@ TEST(sema_counts_and_lets_locks_pass)
 	struct dam *d;
 	hf_autoptr(hf_store) s = dammed(2, &d);
 	hf_autoptr(hf_group) g = hf_group_new(NULL, NULL);
-	unsigned n = 0;
+	size_t n = 0;
 
 	CHECK_EQ(hf_store_connections(s), 2);
 	for (int i = 0; i < 6; i++)
@@ -570,7 +563,7 @@ TEST(sema_counts_and_lets_locks_pass)
 	until_inside(d, 2);
 	/* Both slots are taken and nobody gives one back before this is over. */
 	CHECK_OK(put(s, &lock));
-	CHECK_OK(hf_store_list(s, HF_LOCK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_LOCK, count_listed, &n));
 	CHECK_EQ(n, 1);
 	CHECK_OK(hf_store_del(s, &lock));
 	atomic_store(&d->is_open, true);
@@ -690,14 +683,14 @@ TEST(trace_tells_of_every_call)
 	hf_autoptr(hf_store) s = hf_store_trace(hf_store_mem(), take_line, &l);
 	hf_auto(hf_buf) b = HF_BUF_MAX(100);
 	uint64_t size;
-	unsigned n = 0;
+	size_t n = 0;
 
 	CHECK_OK(hf_store_create(s));
 	CHECK_OK(put(s, &pack));
 	CHECK_OK(hf_store_get(s, &pack, 2, SIZE_MAX, &b));
 	CHECK_OK(hf_store_get(s, &pack, 1, 3, &b));
 	CHECK_OK(hf_store_stat(s, &pack, &size));
-	CHECK_OK(hf_store_list(s, HF_PACK, count_one, &n));
+	CHECK_OK(hf_store_list(s, HF_PACK, count_listed, &n));
 	CHECK_OK(hf_store_del(s, &pack));
 	CHECK_ERR(hf_store_del(s, &pack), HF_ENOTFOUND);
 	CHECK_EQ(n, 1);
