@@ -33,6 +33,16 @@ struct hf_aead *hf_aead_new(const struct hf_key *key); /* copies the key */
 void hf_aead_free(struct hf_aead *a);                  /* wipes it; NULL is fine */
 HF_AUTOPTR(hf_aead)
 
+/* How it is computed (ADR 18). */
+enum hf_aead_way {
+	HF_AEAD_FASTEST,
+	HF_AEAD_VECTORS, /* AVX-512 with VAES and IFMA */
+	HF_AEAD_LIBCRYPTO,
+};
+
+/* One that computes in this way; NULL: this machine cannot. For tests and measurements. */
+struct hf_aead *hf_aead_new_of(const struct hf_key *key, enum hf_aead_way way);
+
 /*
  * Writes sealed(plain) with a random IV to `out`, which has room for plain.len + 32 bytes.
  * plain.p may be out + 16 (in place).

@@ -32,12 +32,14 @@ from_hex(const char *hex, uint8_t *out)
 }
 
 static void
-check(const uint8_t *iv, struct hf_bytes plain, const char *hex)
+check_way(enum hf_aead_way way, const uint8_t *iv, struct hf_bytes plain, const char *hex)
 {
 	struct hf_key k = test_key();
-	hf_autoptr(hf_aead) a = hf_aead_new(&k);
+	hf_autoptr(hf_aead) a = hf_aead_new_of(&k, way);
 	uint8_t want[256], sealed[256], back[256];
 
+	if (a == NULL)
+		return;
 	from_hex(hex, want);
 	REQUIRE_EQ(strlen(hex), 2 * (plain.len + 16));
 	for (int turn = 0; turn < 2; turn++) { /* contexts can be used again */
@@ -51,6 +53,13 @@ check(const uint8_t *iv, struct hf_bytes plain, const char *hex)
 	CHECK_MEM(back, plain.p, plain.len);
 	REQUIRE(hf_aead_open(a, s, sealed + 16)); /* in place */
 	CHECK_MEM(sealed + 16, plain.p, plain.len);
+}
+
+static void
+check(const uint8_t *iv, struct hf_bytes plain, const char *hex)
+{
+	check_way(HF_AEAD_VECTORS, iv, plain, hex);
+	check_way(HF_AEAD_LIBCRYPTO, iv, plain, hex);
 }
 
 TEST(aead_vector_empty)
@@ -115,6 +124,163 @@ TEST(aead_lengths)
 	hf_aead_seal_iv(b, iv_40, (struct hf_bytes){sealed + 16, sizeof back}, sealed);
 	CHECK(hf_aead_open(a, (struct hf_bytes){sealed, sizeof sealed}, back));
 	CHECK_MEM(back, plain, sizeof back);
+}
+
+/* ---- both ways ---- */
+
+enum { BIG = 300000 };
+
+static uint8_t big[BIG], by_vectors[BIG + HF_SEAL_OVERHEAD],
+	by_libcrypto[BIG + HF_SEAL_OVERHEAD];
+
+struct ways {
+	struct hf_aead *vectors; /* NULL: this machine has none */
+	struct hf_aead *libcrypto;
+};
+
+static void
+ways_clear(struct ways *w)
+{
+	hf_aead_free(w->vectors);
+	hf_aead_free(w->libcrypto);
+}
+
+static struct ways
+ways_of(const struct hf_key *k)
+{
+	return (struct ways){
+		hf_aead_new_of(k, HF_AEAD_VECTORS), hf_aead_new_of(k, HF_AEAD_LIBCRYPTO)};
+}
+
+/* What the one seals is what the other seals, and each opens it; in place too. */
+static void
+check_ways(const struct ways *w, const uint8_t *iv, size_t n)
+{
+	static uint8_t back[BIG];
+	struct hf_bytes plain = {big, n}, sealed = {by_vectors, n + HF_SEAL_OVERHEAD};
+
+	if (w->vectors == NULL)
+		return;
+	hf_aead_seal_iv(w->libcrypto, iv, plain, by_libcrypto);
+	hf_aead_seal_iv(w->vectors, iv, plain, by_vectors);
+	CHECK_MEM(by_vectors, by_libcrypto, sealed.len);
+	REQUIRE(hf_aead_open(w->vectors, sealed, back));
+	CHECK_MEM(back, big, n);
+	memcpy(by_vectors + 16, big, n);
+	hf_aead_seal_iv(w->vectors, iv, (struct hf_bytes){by_vectors + 16, n}, by_vectors);
+	CHECK_MEM(by_vectors, by_libcrypto, sealed.len);
+	REQUIRE(hf_aead_open(w->vectors, sealed, by_vectors + 16));
+	CHECK_MEM(by_vectors + 16, big, n);
+}
+
+static void
+fill_random(uint8_t *p, size_t n)
+{
+	static uint64_t state = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		state = state * 6364136223846793005 + 1442695040888963407;
+		p[i] = (uint8_t)(state >> 56);
+	}
+}
+
+TEST(aead_ways_agree_on_lengths)
+{
+	struct hf_key k = test_key();
+	hf_auto(ways) w = ways_of(&k);
+
+	fill_random(big, sizeof big);
+	for (size_t n = 0; n <= 1300; n++) /* two steps of AES, ten of the MAC */
+		check_ways(&w, iv_40, n);
+	for (size_t n = 16384 - 2; n <= 16384 + 2; n++)
+		check_ways(&w, iv_40, n);
+	for (size_t n = 2 * 16384 - 130; n <= 2 * 16384 + 130; n += 13)
+		check_ways(&w, iv_40, n);
+	check_ways(&w, iv_40, BIG);
+}
+
+TEST(aead_ways_agree_on_random_keys)
+{
+	for (int i = 0; i < 500; i++) {
+		struct hf_key k;
+		uint8_t iv[16];
+		uint32_t n;
+
+		fill_random((uint8_t *)&k, sizeof k);
+		fill_random(iv, sizeof iv);
+		fill_random((uint8_t *)&n, sizeof n);
+		n %= i % 10 == 0 ? BIG : 3000;
+		fill_random(big, n);
+		hf_auto(ways) w = ways_of(&k);
+		check_ways(&w, iv, n);
+	}
+}
+
+/* The lower half of the counter ends at every block of two steps; and the whole of it. */
+TEST(aead_ways_agree_where_the_counter_wraps)
+{
+	struct hf_key k = test_key();
+	hf_auto(ways) w = ways_of(&k);
+
+	for (unsigned i = 0; i <= 70; i++) {
+		uint8_t iv[16];
+
+		memset(iv, 0xff, sizeof iv);
+		iv[15] = (uint8_t)(0xff - i);
+		check_ways(&w, iv, 2000);
+		iv[7] = 0x12; /* a carry that does not go on */
+		check_ways(&w, iv, 2000);
+	}
+}
+
+/*
+ * Where carries go furthest: the largest r, and blocks of which all bits are set or none. The text is
+ * ciphertext to the MAC, so that it is made by opening what libcrypto sealed twice, and then changed.
+ */
+TEST(aead_ways_agree_on_extreme_numbers)
+{
+	static const uint8_t bytes[] = {0x00, 0x01, 0xfb, 0xfe, 0xff};
+	static uint8_t keystream[4096 + HF_SEAL_OVERHEAD];
+	struct hf_key k = test_key();
+
+	for (int r = 0; r < 3; r++) {
+		memset(k.mac_r, r == 0 ? 0xff : 0, sizeof k.mac_r);
+		if (r == 1)
+			k.mac_r[0] = 1; /* the sum of the blocks themselves */
+		if (r == 2)
+			k.mac_r[15] = 0x0f;
+		hf_auto(ways) w = ways_of(&k);
+		memset(big, 0, 4096);
+		hf_aead_seal_iv(w.libcrypto, iv_40, (struct hf_bytes){big, 4096}, keystream);
+		for (size_t b = 0; b < sizeof bytes; b++)
+			for (size_t n = 0; n <= 4096; n += n < 600 ? 1 : 97) {
+				for (size_t i = 0; i < n; i++)
+					big[i] = keystream[16 + i] ^ bytes[b];
+				check_ways(&w, iv_40, n);
+			}
+	}
+}
+
+TEST(aead_vectors_refuse_any_change)
+{
+	enum { N = 700 };
+	struct hf_key k = test_key();
+	hf_auto(ways) w = ways_of(&k);
+	static uint8_t sealed[N + HF_SEAL_OVERHEAD], out[N], before[N];
+	struct hf_bytes all = {sealed, sizeof sealed};
+
+	if (w.vectors == NULL)
+		return;
+	memset(out, 0x5a, sizeof out);
+	memcpy(before, out, sizeof out);
+	hf_aead_seal_iv(w.vectors, iv_40, (struct hf_bytes){big, N}, sealed);
+	for (size_t bit = 0; bit < 8 * sizeof sealed; bit++) {
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		REQUIRE(!hf_aead_open(w.vectors, all, out));
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	CHECK_MEM(out, before, sizeof out);
+	CHECK(hf_aead_open(w.vectors, all, out));
 }
 
 /* Every single bit of a sealed message counts. */
