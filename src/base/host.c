@@ -65,3 +65,11 @@ hf_group_id(const char *name, uint32_t *id)
 	*id = found->gr_gid;
 	return true;
 }
+
+unsigned
+hf_cpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (unsigned)n : 1;
+}

@@ -6,6 +6,7 @@
 #include "codec/kdf.h"
 
 #include "base/group.h"
+#include "base/host.h"
 #include "codec/romix.h"
 
 #include <limits.h>
@@ -104,12 +105,11 @@ memory(void)
 static unsigned
 plan(const struct hf_kdf *k, unsigned threads, unsigned *batch)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t fit = memory() / (128 * k->r * k->n);
 	uint64_t lanes = hf_romix_lanes();
 
 	if (threads == 0)
-		threads = cpus > 0 ? (unsigned)cpus : 1;
+		threads = hf_cpus();
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
 	if (threads > k->p)

@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/host.h"
 #include "base/path.h"
 #include "engine/backup_i.h"
 #include "engine/resnap.h"
@@ -31,9 +31,9 @@ allow_descriptors(void)
 static unsigned
 processors(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = hf_cpus();
 
-	return n < 1 ? 1 : n > 32 ? 32 : (unsigned)n;
+	return n > 32 ? 32 : n;
 }
 
 static unsigned

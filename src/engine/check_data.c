@@ -5,6 +5,7 @@
  * holds a blob is hashed before the blob is opened, because it is opened in place. A thread
  * allocates nothing per blob.
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -20,6 +21,7 @@ enum {
 
 struct stage {
 	struct hf_check_run *c;
+	struct hf_opened_sets *sets;
 	atomic_size_t next; /* of the chosen packs */
 };
 
@@ -27,7 +29,8 @@ struct worker {
 	struct hf_check_run *c;
 	struct hf_reader *reader;
 	struct hf_buf file;
-	struct hf_opened_set *opened;
+	struct hf_opened_sets *sets;  /* borrowed */
+	struct hf_opened_set *opened; /* one of them, while there are blobs to open */
 	struct hf_buf texts; /* what is wrong with the pack at hand */
 	unsigned n_wrong;
 	bool is_last_try; /* what is wrong now is damage */
@@ -108,9 +111,10 @@ check_blobs(struct worker *w, uint32_t pack, struct hf_id *file_id)
 {
 	const uint32_t *numbers = w->c->numbers + w->c->first[pack];
 	size_t n = w->c->first[pack + 1] - w->c->first[pack];
-	struct hf_many *many = hf_opened_many(w->opened);
 	uint64_t last_end = 0;
 
+	w->opened = hf_opened_take(w->sets);
+	struct hf_many *many = hf_opened_many(w->opened);
 	hf_many_long(many, hf_buf_bytes(&w->file));
 	for (size_t i = 0; i < n; i++) {
 		/* As long as many are there to go beside it. */
@@ -122,6 +126,7 @@ check_blobs(struct worker *w, uint32_t pack, struct hf_id *file_id)
 	*file_id = hf_many_long_end(many);
 	while (finish(w))
 		;
+	hf_opened_give(w->sets, w->opened);
 }
 
 static bool
@@ -258,7 +263,7 @@ data_thread(void *arg)
 	struct worker w = {
 		.c = s->c,
 		.reader = hf_reader_new(s->c->repo, s->c->ix),
-		.opened = hf_opened_new(),
+		.sets = s->sets,
 		.file = {.max = MAX_PACK_FILE, .spill = PACK_ON_HEAP},
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
@@ -267,7 +272,6 @@ data_thread(void *arg)
 
 	hf_reader_free(w.reader);
 	hf_buf_clear(&w.file);
-	hf_opened_free(w.opened);
 	hf_buf_clear(&w.texts);
 	hf_pack_entries_clear(&w.header);
 	return e;
@@ -293,5 +297,8 @@ hf_check_data(struct hf_check_run *c)
 	struct stage s = {.c = c};
 
 	HF_TRY(warm(c));
-	return hf_check_threads(c, "data", data_thread, &s);
+	s.sets = hf_opened_sets_new(UINT_MAX);
+	struct hf_err *e = hf_check_threads(c, "data", data_thread, &s);
+	hf_opened_sets_free(s.sets);
+	return e;
 }

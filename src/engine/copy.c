@@ -2,10 +2,10 @@
 #include "engine/copy.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/group.h"
+#include "base/host.h"
 #include "engine/mark.h"
 #include "engine/warm.h"
 #include "repo/opened.h"
@@ -318,9 +318,9 @@ static unsigned
 thread_count(const struct hf_copy *c)
 {
 	unsigned n = hf_store_connections(hf_repo_store(c->o.from));
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = hf_cpus();
 
-	n = processors > (long)n ? (unsigned)processors : n;
+	n = cpus > n ? cpus : n;
 	return n > MAX_THREADS ? MAX_THREADS : n < 1 ? 1 : n;
 }
 

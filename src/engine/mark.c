@@ -6,10 +6,10 @@
 #include "engine/mark.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/group.h"
+#include "base/host.h"
 #include "repo/tree.h"
 
 enum { MAX_THREADS = 16 };
@@ -184,11 +184,11 @@ static struct hf_err *
 run(struct walk *w)
 {
 	hf_autoptr(hf_group) g = hf_group_new(stop_walk, w);
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = hf_cpus();
 	unsigned n = hf_store_connections(hf_repo_store(w->repo));
 
-	if (cpus > 0 && (unsigned long)cpus > n)
-		n = (unsigned)cpus;
+	if (cpus > n)
+		n = cpus;
 	n = n < MAX_THREADS ? n : MAX_THREADS;
 	for (unsigned i = 0; i < n; i++) {
 		struct hf_err *e = hf_group_go(g, "trees", walk_thread, w);

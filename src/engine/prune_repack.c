@@ -5,9 +5,9 @@
  * hashed before it goes anywhere, and then stored as the sealed bytes that it was; only plain data
  * that shall be compressed is sealed anew.
  */
-#include <unistd.h>
 
 #include "base/group.h"
+#include "base/host.h"
 #include "engine/prune_i.h"
 #include "engine/warm.h"
 #include "repo/reader.h"
@@ -313,10 +313,10 @@ run(struct repacking *r)
 {
 	hf_autoptr(hf_group) g = hf_group_new(stop_moving, r);
 	unsigned n = hf_store_connections(hf_repo_store(r->p->repo)) - 1;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = hf_cpus();
 
-	if (cpus > 0 && (unsigned long)cpus > n)
-		n = (unsigned)cpus;
+	if (cpus > n)
+		n = cpus;
 	if (n > MAX_THREADS)
 		n = MAX_THREADS;
 	for (unsigned i = 0; i < n && i < r->p->plan.n_repack; i++)

@@ -2,10 +2,10 @@
 #include "engine/recover.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/group.h"
+#include "base/host.h"
 #include "engine/resnap.h"
 #include "repo/tree.h"
 
@@ -149,9 +149,9 @@ hf_recover_read(struct hf_recover *r, atomic_uint_fast64_t *done)
 {
 	hf_autoptr(hf_group) g = hf_group_new(stop, r);
 	unsigned n = hf_store_connections(hf_repo_store(r->o.repo));
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = hf_cpus();
 
-	n = processors > (long)n ? (unsigned)processors : n;
+	n = cpus > n ? cpus : n;
 	r->done = done;
 	for (unsigned i = 0; i < n && i < MAX_THREADS; i++) {
 		struct hf_err *e = hf_group_go(g, "trees", loop, r);

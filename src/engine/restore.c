@@ -268,10 +268,12 @@ workers_clear(struct hf_restore *r)
 		hf_reader_free(r->workers[i].reader);
 		hf_buf_clear(&r->workers[i].raw);
 		hf_buf_clear(&r->workers[i].plain);
-		hf_opened_free(r->workers[i].opened);
+		hf_many_free(r->workers[i].many);
 	}
 	free(r->workers);
 	r->workers = NULL;
+	hf_opened_sets_free(r->sets);
+	r->sets = NULL;
 }
 
 static struct hf_err *
@@ -297,11 +299,12 @@ run(struct hf_restore *r, const struct hf_id *tree)
 
 	r->is_over = false;
 	r->round = 0;
+	r->sets = hf_opened_sets_new(r->n_workers);
 	r->workers = hf_alloc_(r->n_workers, sizeof r->workers[0]);
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		r->workers[i] = (struct rworker){.r = r,
 			.reader = hf_reader_new(r->repo, r->ix),
-			.opened = hf_opened_new(),
+			.many = hf_many_new(),
 			.raw = HF_BUF_SPOOL(UINT32_MAX),
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		/* A range that is read at once is meant to be in memory. */

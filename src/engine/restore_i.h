@@ -39,11 +39,10 @@ enum {
 	RANGE_MIN = 2 << 20,
 	RANGE_GAP = 256 << 10, /* bytes that are rather read than skipped */
 	/*
-	 * The same of a store to which each request is a way. Each of the workers holds a range, so that
-	 * more (24 MiB were tried) is 80 MiB more of memory, and no faster where bytes take time, too.
+	 * The same of a store to which each request is a way: a pack of 16 MiB as a rule, with the blob
+	 * that made it full. Each of the workers holds a range, seven where there are two processors.
 	 */
-	RANGE_FAR_MAX =
-		10 << 20, /* two make a pack of 16 MiB, which has a blob more as a rule */
+	RANGE_FAR_MAX = 20 << 20,
 	RANGE_FAR_MIN = 4 << 20,
 	RANGE_FAR_GAP = 1 << 20,
 	RANGE_WRITE = 64 << 20, /* a blob that many want is given to several workers */
@@ -152,7 +151,8 @@ struct rworker {
 	struct hf_restore *r;
 	struct hf_reader *reader;
 	struct hf_buf raw;            /* a range */
-	struct hf_opened_set *opened; /* blobs of it */
+	struct hf_opened_set *opened; /* blobs of it; borrowed while there are some */
+	struct hf_many *many;         /* for what is compared */
 	struct hf_buf plain;          /* what is compared, or was read again */
 };
 
@@ -183,6 +183,7 @@ struct hf_restore {
 
 	struct rworker *workers;
 	unsigned n_workers;
+	struct hf_opened_sets *sets;
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t changed;

@@ -23,7 +23,7 @@ struct compared {
 static size_t
 n_at_a_time(const struct rworker *w, const struct rwant *wants, size_t n, size_t *bytes)
 {
-	size_t width = hf_many_width(hf_opened_many(w->opened)), i = 1;
+	size_t width = hf_many_width(w->many), i = 1;
 
 	*bytes = want_size(&wants[0]);
 	while (i < n && i < width && (i < 2 || *bytes < SOME_BYTES) &&
@@ -37,7 +37,7 @@ static void
 compare_some(
 	struct rworker *w, int fd, const struct rwant *wants, size_t end, struct compared *c)
 {
-	struct hf_many *many = hf_opened_many(w->opened);
+	struct hf_many *many = w->many;
 	size_t bytes, got, n = n_at_a_time(w, wants + c->end, end - c->end, &bytes);
 	struct hf_location at;
 	struct hf_blob blob;
@@ -396,7 +396,9 @@ write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 			raw = w->raw.p;
 		hf_err_free(e);
 	}
+	w->opened = hf_opened_take(w->r->sets);
 	write_blobs(w, window->wants + g->first, g, raw);
+	hf_opened_give(w->r->sets, w->opened);
 }
 
 void

@@ -2,10 +2,10 @@
 #include "repo/index_rewrite.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/endian.h"
 #include "base/group.h"
+#include "base/host.h"
 #include "base/idset.h"
 
 enum {
@@ -275,8 +275,7 @@ static struct hf_err *
 run(struct rewriter *r)
 {
 	hf_autoptr(hf_group) g = hf_group_new(stop_rewriting, r);
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t n = cpus > 1 ? (size_t)cpus : 2;
+	size_t n = hf_cpus() > 1 ? hf_cpus() : 2;
 
 	n = n < MAX_LOADERS ? n : MAX_LOADERS;
 	for (size_t i = 0; i < n && i < r->how->n_files; i++)

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "repo/opened.h"
 
+#include <assert.h>
+#include <pthread.h>
+
+#include "base/host.h"
+
 enum {
 	/*
 	 * Of so many bytes two are enough. With more, what waits falls out of the cache of the
 	 * processor, and reading it again for the hash and for writing costs what is gained.
 	 */
 	MOST_BYTES = 1 << 20,
-	SMALL = 128 << 10,   /* larger buffers are only for blobs that are larger */
-	MOST_IDLE = 8 << 20, /* bytes of buffers that are kept for the next blobs */
+	SMALL = 128 << 10, /* larger buffers are only for blobs that are larger */
+	/*
+	 * Bytes of buffers that are kept for the next blobs: of three of the largest. What is given
+	 * back here is soon wanted again, and a new page costs what hashing 4 KiB costs.
+	 */
+	MOST_IDLE = 24 << 20,
 };
 
 struct hf_opened_set {
@@ -42,6 +51,63 @@ hf_opened_free(struct hf_opened_set *s)
 	for (unsigned i = 0; i < HF_MANY_MAX; i++)
 		hf_buf_clear(&s->all[i].plain);
 	free(s);
+}
+
+struct hf_opened_sets {
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	unsigned n, n_idle;
+	struct hf_opened_set **idle; /* the first n_idle of n */
+};
+
+struct hf_opened_sets *
+hf_opened_sets_new(unsigned n_threads)
+{
+	struct hf_opened_sets *sets = hf_new(struct hf_opened_sets);
+	unsigned enough = hf_cpus() + 1;
+
+	pthread_mutex_init(&sets->lock, NULL);
+	pthread_cond_init(&sets->given, NULL);
+	sets->n = sets->n_idle = n_threads < enough ? n_threads : enough;
+	sets->idle = hf_alloc_(sets->n, sizeof(struct hf_opened_set *));
+	for (unsigned i = 0; i < sets->n; i++)
+		sets->idle[i] = hf_opened_new();
+	return sets;
+}
+
+void
+hf_opened_sets_free(struct hf_opened_sets *sets)
+{
+	if (sets == NULL)
+		return;
+	assert(sets->n_idle == sets->n);
+	for (unsigned i = 0; i < sets->n; i++)
+		hf_opened_free(sets->idle[i]);
+	free(sets->idle);
+	pthread_cond_destroy(&sets->given);
+	pthread_mutex_destroy(&sets->lock);
+	free(sets);
+}
+
+struct hf_opened_set *
+hf_opened_take(struct hf_opened_sets *sets)
+{
+	pthread_mutex_lock(&sets->lock);
+	while (sets->n_idle == 0)
+		pthread_cond_wait(&sets->given, &sets->lock);
+	struct hf_opened_set *s = sets->idle[--sets->n_idle];
+	pthread_mutex_unlock(&sets->lock);
+	return s;
+}
+
+void
+hf_opened_give(struct hf_opened_sets *sets, struct hf_opened_set *s)
+{
+	assert(s->n == 0);
+	pthread_mutex_lock(&sets->lock);
+	sets->idle[sets->n_idle++] = s;
+	pthread_cond_signal(&sets->given);
+	pthread_mutex_unlock(&sets->lock);
 }
 
 struct hf_many *

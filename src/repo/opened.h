@@ -21,6 +21,20 @@ struct hf_opened_set;
 struct hf_opened_set *hf_opened_new(void);
 void hf_opened_free(struct hf_opened_set *s);
 
+/*
+ * Sets for threads of which more read than compute. A set is as large as a few of the largest blobs,
+ * so that only those who have something to open hold one: as many threads as there are processors,
+ * and one more, since writing may wait, too. All functions may be called by any thread.
+ */
+struct hf_opened_sets;
+struct hf_opened_sets *hf_opened_sets_new(unsigned n_threads); /* that is more than enough */
+void hf_opened_sets_free(
+	struct hf_opened_sets *sets); /* all have been given back; NULL is fine */
+
+/* Waits for one that nobody holds. It is empty, and has to be when it is given back. */
+struct hf_opened_set *hf_opened_take(struct hf_opened_sets *sets);
+void hf_opened_give(struct hf_opened_sets *sets, struct hf_opened_set *s);
+
 /* Its hashes, for a long string beside those of the blobs. */
 struct hf_many *hf_opened_many(struct hf_opened_set *s);
 

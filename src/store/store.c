@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/host.h"
 #include "store/backend.h"
 
 static const struct {
@@ -343,8 +344,7 @@ hf_store_free(struct hf_store *s)
 unsigned
 hf_store_workers(const struct hf_store *s, unsigned max)
 {
-	long n_online = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned cpus = n_online > 0 ? (unsigned)n_online : 1, n = s->connections;
+	unsigned cpus = hf_cpus(), n = s->connections;
 
 	if (!s->is_near)
 		n += cpus;
