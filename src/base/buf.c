@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { LARGE_PAGE = 2 << 20 }; /* where pages have 4 KiB; elsewhere nothing is lost */
+
 /* Written once before the first thread starts, see the header. */
 static const char *tmpdir = "/tmp";
 
@@ -134,6 +136,19 @@ hf_buf_reserve(struct hf_buf *b, size_t n)
 		return hf_err(HF_EFATAL, "out of memory for %zu bytes", cap);
 	b->p = p;
 	b->cap = cap;
+	return NULL;
+}
+
+struct hf_err *
+hf_buf_reserve_large(struct hf_buf *b, size_t n)
+{
+	HF_TRY(hf_buf_reserve(b, n));
+	uintptr_t first = ((uintptr_t)b->p + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+	uintptr_t end = ((uintptr_t)b->p + b->cap) & ~(uintptr_t)(LARGE_PAGE - 1);
+
+	/* Only a wish: where it is not granted, nothing is different. */
+	if (first < end && !b->in_file)
+		(void)madvise((void *)first, end - first, MADV_HUGEPAGE);
 	return NULL;
 }
 

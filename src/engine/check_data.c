@@ -15,6 +15,7 @@
 
 enum {
 	PACK_ON_HEAP = 192 << 20, /* larger than any pack that restic makes on purpose */
+	PACK_USUAL = 20 << 20,    /* 16 MiB, and the blob that made it full */
 	MAX_TEXTS = 1 << 20,
 };
 #define MAX_PACK_FILE (UINT64_C(2) * UINT32_MAX + HF_PACK_MAX_HEADER + 4)
@@ -31,7 +32,7 @@ struct worker {
 	struct hf_buf file;
 	struct hf_opened_sets *sets;  /* borrowed */
 	struct hf_opened_set *opened; /* one of them, while there are blobs to open */
-	struct hf_buf texts; /* what is wrong with the pack at hand */
+	struct hf_buf texts;          /* what is wrong with the pack at hand */
 	unsigned n_wrong;
 	bool is_last_try; /* what is wrong now is damage */
 	struct hf_pack_entries header;
@@ -268,7 +269,10 @@ data_thread(void *arg)
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
 
-	struct hf_err *e = data_loop(&w, s);
+	struct hf_err *e = hf_buf_reserve_large(&w.file, PACK_USUAL);
+
+	if (e == NULL)
+		e = data_loop(&w, s);
 
 	hf_reader_free(w.reader);
 	hf_buf_clear(&w.file);

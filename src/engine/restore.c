@@ -24,6 +24,8 @@ hf_restore_new(struct hf_repo *repo, struct hf_index *ix,
 		pthread_mutex_init(&r->file_locks[i], NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
+	pthread_mutex_init(&r->share_lock, NULL);
+	pthread_cond_init(&r->shared, NULL);
 	return r;
 }
 
@@ -40,6 +42,8 @@ hf_restore_free(struct hf_restore *r)
 		pthread_mutex_destroy(&r->file_locks[i]);
 	pthread_mutex_destroy(&r->lock);
 	pthread_cond_destroy(&r->changed);
+	pthread_mutex_destroy(&r->share_lock);
+	pthread_cond_destroy(&r->shared);
 	for (int i = 0; i < MARK_CHUNKS && r->marks[i] != NULL; i++)
 		free(r->marks[i]);
 	free(r);
@@ -185,6 +189,7 @@ work(void *arg)
 		pthread_mutex_unlock(&r->lock);
 		while ((i = atomic_fetch_add(&r->next_job, 1)) < r->n_jobs)
 			r->job(w, r->job_window, i);
+		restore_help(w);
 		pthread_mutex_lock(&r->lock);
 		if (--r->n_busy == 0)
 			pthread_cond_broadcast(&r->changed);
@@ -218,6 +223,7 @@ process(struct hf_restore *r, struct rwindow *w)
 {
 	run_jobs(r, restore_compare_job, w, w->n_parts);
 	restore_make_ranges(r, w);
+	r->n_ranges_left = w->n_ranges;
 	run_jobs(r, restore_write_job, w, w->n_ranges + w->n_files);
 	restore_make_links(r, w);
 	restore_finish_dirs(r, w);
@@ -296,12 +302,13 @@ static struct hf_err *
 run(struct hf_restore *r, const struct hf_id *tree)
 {
 	struct hf_group *g = hf_group_new(ignore_failure, NULL);
+	struct hf_err *e = NULL;
 
 	r->is_over = false;
 	r->round = 0;
 	r->sets = hf_opened_sets_new(r->n_workers);
 	r->workers = hf_alloc_(r->n_workers, sizeof r->workers[0]);
-	for (unsigned i = 0; i < r->n_workers; i++) {
+	for (unsigned i = 0; i < r->n_workers && e == NULL; i++) {
 		r->workers[i] = (struct rworker){.r = r,
 			.reader = hf_reader_new(r->repo, r->ix),
 			.many = hf_many_new(),
@@ -309,9 +316,10 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		/* A range that is read at once is meant to be in memory. */
 		r->workers[i].raw.spill = 3 * RANGE_MAX;
+		e = hf_buf_reserve_large(&r->workers[i].raw, restore_range_max(r));
 	}
-	struct hf_err *e = start_threads(r, g);
-
+	if (e == NULL)
+		e = start_threads(r, g);
 	if (e == NULL)
 		e = restore_plan(r, tree);
 	finish_threads(r);

@@ -147,8 +147,22 @@ struct rwindow {
 	size_t n_planned; /* files in all */
 };
 
+/*
+ * A range that was read. Its blobs are taken by the worker that read it and, once there is no other
+ * work, by all of them: else the last ranges would each be the business of one processor while the
+ * others wait. What is taken and by how many is guarded by share_lock.
+ */
+struct rshare {
+	const struct rwant *wants;
+	size_t n, next;     /* of them, and the first that nobody has taken */
+	uint64_t offset;    /* in the pack, of the first byte of raw */
+	uint8_t *raw;       /* NULL: could not be read */
+	unsigned n_helpers; /* other workers that are at it */
+};
+
 struct rworker {
 	struct hf_restore *r;
+	struct rshare share; /* n == next: nothing to share */
 	struct hf_reader *reader;
 	struct hf_buf raw;            /* a range */
 	struct hf_opened_set *opened; /* blobs of it; borrowed while there are some */
@@ -184,6 +198,9 @@ struct hf_restore {
 	struct rworker *workers;
 	unsigned n_workers;
 	struct hf_opened_sets *sets;
+	pthread_mutex_t share_lock;
+	pthread_cond_t shared; /* there is a range to share, or one less to come */
+	size_t n_ranges_left;  /* of the window, that have not been written */
 
 	pthread_mutex_t lock; /* for what follows */
 	pthread_cond_t changed;
@@ -245,7 +262,11 @@ int restore_open_dir(struct hf_restore *r, const struct rdir *d, int flags);
 /* restore_work.c: jobs of a window. */
 void restore_compare_job(struct rworker *w, struct rwindow *window, size_t i);
 void restore_write_job(struct rworker *w, struct rwindow *window, size_t i);
+/* Takes part in the ranges of others until all of the window are written. */
+void restore_help(struct rworker *w);
 void restore_make_ranges(struct hf_restore *r, struct rwindow *window);
+/* Bytes of a range, as a rule: what is larger has one blob, or has blobs that many want. */
+size_t restore_range_max(const struct hf_restore *r);
 
 /* restore_file.c */
 struct rfile *restore_file_new(struct rdir *dir, struct hf_str name);

@@ -192,6 +192,8 @@ restore_compare_job(struct rworker *w, struct rwindow *window, size_t i)
 
 /* ---- ranges ---- */
 
+enum { SHARE_BYTES = 256 << 10 }; /* of a range that is shared, taken at a time */
+
 static int
 compare_wants(const void *a, const void *b)
 {
@@ -210,6 +212,12 @@ struct limits {
 	uint64_t most, gap;
 };
 
+size_t
+restore_range_max(const struct hf_restore *r)
+{
+	return hf_store_is_near(hf_repo_store(r->repo)) ? RANGE_MAX : RANGE_FAR_MAX;
+}
+
 /*
  * Ranges are to be as long as possible, but so many that the workers end at about the same time.
  * Where a request is a way to another computer and back, fewer do, and more is read to save one.
@@ -219,7 +227,7 @@ limit_ranges(const struct hf_restore *r, uint64_t total)
 {
 	bool is_near = hf_store_is_near(hf_repo_store(r->repo));
 	uint64_t least = is_near ? RANGE_MIN : RANGE_FAR_MIN;
-	uint64_t most = is_near ? RANGE_MAX : RANGE_FAR_MAX;
+	uint64_t most = restore_range_max(r);
 	uint64_t even = total / ((is_near ? 8 : 1) * (uint64_t)r->n_workers);
 
 	return (struct limits){
@@ -352,20 +360,94 @@ start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t 
 	return e == NULL;
 }
 
-/* The blobs of a range, of which `raw` is what was read, or NULL. */
-static void
-write_blobs(struct rworker *w, const struct rwant *wants, const struct rrange *g, uint8_t *raw)
+/* Takes some blobs of a range: the wants from *first to before *end. False: none are left. */
+static bool
+take_blobs(struct hf_restore *r, struct rshare *s, size_t *first, size_t *end)
 {
-	for (size_t i = 0, n; i < g->n; i += n) {
-		n = n_alike(wants + i, g->n - i);
-		while (hf_opened_is_full(w->opened))
-			finish_blob(w, wants, g->n);
-		if (raw == NULL || restore_is_stopped(w->r) ||
-			!start_blob(w, &wants[i], raw + (wants[i].offset - g->offset), i))
-			write_from_elsewhere(w, wants + i, n);
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&r->share_lock);
+	*first = s->next;
+	while (s->next < s->n && bytes < SHARE_BYTES) {
+		bytes += s->wants[s->next].length;
+		s->next += n_alike(s->wants + s->next, s->n - s->next);
 	}
-	while (finish_blob(w, wants, g->n))
+	*end = s->next;
+	pthread_mutex_unlock(&r->share_lock);
+	return *first < *end;
+}
+
+/* As many of the blobs of a range as are left to be taken. */
+static void
+write_blobs(struct rworker *w, struct rshare *s)
+{
+	size_t i, n, end;
+
+	w->opened = hf_opened_take(w->r->sets);
+	while (take_blobs(w->r, s, &i, &end))
+		for (; i < end; i += n) {
+			const struct rwant *want = &s->wants[i];
+
+			n = n_alike(want, s->n - i);
+			while (hf_opened_is_full(w->opened))
+				finish_blob(w, s->wants, s->n);
+			if (s->raw == NULL || restore_is_stopped(w->r) ||
+				!start_blob(w, want, s->raw + (want->offset - s->offset), i))
+				write_from_elsewhere(w, want, n);
+		}
+	while (finish_blob(w, s->wants, s->n))
 		;
+	hf_opened_give(w->r->sets, w->opened);
+}
+
+/* Writes a range that was read, with whoever helps. */
+static void
+write_shared(struct rworker *w, const struct rwant *wants, const struct rrange *g, uint8_t *raw)
+{
+	struct hf_restore *r = w->r;
+
+	pthread_mutex_lock(&r->share_lock);
+	w->share = (struct rshare){.wants = wants, .n = g->n, .offset = g->offset, .raw = raw};
+	pthread_cond_broadcast(&r->shared);
+	pthread_mutex_unlock(&r->share_lock);
+	write_blobs(w, &w->share);
+	pthread_mutex_lock(&r->share_lock);
+	while (w->share.n_helpers > 0)
+		pthread_cond_wait(&r->shared, &r->share_lock);
+	pthread_mutex_unlock(&r->share_lock);
+}
+
+/* Whose range has blobs that nobody has taken; NULL: nobody's. share_lock is held. */
+static struct rshare *
+find_share(struct hf_restore *r)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (r->workers[i].share.next < r->workers[i].share.n)
+			return &r->workers[i].share;
+	return NULL;
+}
+
+void
+restore_help(struct rworker *w)
+{
+	struct hf_restore *r = w->r;
+	struct rshare *s;
+
+	pthread_mutex_lock(&r->share_lock);
+	while (r->n_ranges_left > 0) {
+		s = find_share(r);
+		if (s == NULL) {
+			pthread_cond_wait(&r->shared, &r->share_lock);
+			continue;
+		}
+		s->n_helpers++;
+		pthread_mutex_unlock(&r->share_lock);
+		write_blobs(w, s);
+		pthread_mutex_lock(&r->share_lock);
+		if (--s->n_helpers == 0)
+			pthread_cond_broadcast(&r->shared);
+	}
+	pthread_mutex_unlock(&r->share_lock);
 }
 
 static void
@@ -396,16 +478,21 @@ write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 			raw = w->raw.p;
 		hf_err_free(e);
 	}
-	w->opened = hf_opened_take(w->r->sets);
-	write_blobs(w, window->wants + g->first, g, raw);
-	hf_opened_give(w->r->sets, w->opened);
+	write_shared(w, window->wants + g->first, g, raw);
 }
 
 void
 restore_write_job(struct rworker *w, struct rwindow *window, size_t i)
 {
-	if (i < window->n_ranges)
-		write_range(w, window, &window->ranges[i]);
-	else
-		restore_file_finish(w->r, window->files[i - window->n_ranges]);
+	struct hf_restore *r = w->r;
+
+	if (i >= window->n_ranges) {
+		restore_file_finish(r, window->files[i - window->n_ranges]);
+		return;
+	}
+	write_range(w, window, &window->ranges[i]);
+	pthread_mutex_lock(&r->share_lock);
+	if (--r->n_ranges_left == 0)
+		pthread_cond_broadcast(&r->shared);
+	pthread_mutex_unlock(&r->share_lock);
 }
