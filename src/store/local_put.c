@@ -214,8 +214,12 @@ publish(struct local *l, int root, const char *temp, const struct hf_name *what,
 		if (en != 0)
 			return hf_err_errno(en, "fsync of the folder");
 	}
-	/* Only now: some network file systems do not rename what is read-only. */
-	if (fchmodat(root, name, l->file_mode, 0) != 0 && errno != EPERM && errno != EACCES)
+	/*
+	 * Only now: some network file systems do not rename what is read-only. Who has deleted it
+	 * meanwhile, as a lock by force, has deleted a file that was there.
+	 */
+	if (fchmodat(root, name, l->file_mode, 0) != 0 && errno != EPERM && errno != EACCES &&
+		errno != ENOENT)
 		return hf_err_errno(errno, "chmod");
 	return NULL;
 }
