@@ -275,6 +275,7 @@ workers_clear(struct hf_restore *r)
 		hf_buf_clear(&r->workers[i].raw);
 		hf_buf_clear(&r->workers[i].plain);
 		hf_many_free(r->workers[i].many);
+		free(r->workers[i].later);
 	}
 	free(r->workers);
 	r->workers = NULL;

@@ -40,7 +40,8 @@ enum {
 	RANGE_GAP = 256 << 10, /* bytes that are rather read than skipped */
 	/*
 	 * The same of a store to which each request is a way: a pack of 16 MiB as a rule, with the blob
-	 * that made it full. Each of the workers holds a range, seven where there are two processors.
+	 * that made it full. Each of the workers has a range, seven where there are two processors; of
+	 * one that is poured it holds only some MiB.
 	 */
 	RANGE_FAR_MAX = 20 << 20,
 	RANGE_FAR_MIN = 4 << 20,
@@ -160,11 +161,24 @@ struct rshare {
 	unsigned n_helpers; /* other workers that are at it */
 };
 
+/* Wants of one blob, which has to be read from elsewhere. */
+struct rlater {
+	const struct rwant *wants;
+	size_t n;
+};
+
 struct rworker {
 	struct hf_restore *r;
+	/*
+	 * Of its range: read once all of it is dealt with, since reading takes a connection, and those
+	 * that there are may belong to ranges on their way whose blobs wait for buffers. Guarded by
+	 * share_lock.
+	 */
+	struct rlater *later;
+	size_t n_later, cap_later;
 	struct rshare share; /* n == next: nothing to share */
 	struct hf_reader *reader;
-	struct hf_buf raw;            /* a range */
+	struct hf_buf raw;            /* a range, or as much of it as is there at a time */
 	struct hf_opened_set *opened; /* blobs of it; borrowed while there are some */
 	struct hf_many *many;         /* for what is compared */
 	struct hf_buf plain;          /* what is compared, or was read again */
@@ -259,7 +273,7 @@ rdir_unref(struct rdir *d)
 /* A descriptor of the folder with these open flags, or -1 with errno. */
 int restore_open_dir(struct hf_restore *r, const struct rdir *d, int flags);
 
-/* restore_work.c: jobs of a window. */
+/* restore_compare.c and restore_work.c: jobs of a window. */
 void restore_compare_job(struct rworker *w, struct rwindow *window, size_t i);
 void restore_write_job(struct rworker *w, struct rwindow *window, size_t i);
 /* Takes part in the ranges of others until all of the window are written. */

@@ -1,198 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The jobs of a window: files that exist are compared, then ranges of packs are read and written. */
-#include <errno.h>
-
-#include "base/io.h"
+/* The jobs of a window behind the comparing: ranges of packs are read and written. */
 #include "engine/restore_i.h"
-
-/* ---- comparing ---- */
-
-enum {
-	SOME_BYTES = 1 << 20, /* as many blobs are compared at a time as have so many, or two */
-	MOST_BYTES = 8 << 20, /* but not two of more than this */
-};
-
-/* Some of a part's blobs, which were compared at the same time. */
-struct compared {
-	size_t first, end; /* of them, among the wants */
-	struct hf_err *e;  /* what was the matter with reading the last one; owned */
-	bool is_same[HF_MANY_MAX];
-};
-
-/* How many of the n wants, at least one, are to be compared at a time; and their bytes. */
-static size_t
-n_at_a_time(const struct rworker *w, const struct rwant *wants, size_t n, size_t *bytes)
-{
-	size_t width = hf_many_width(w->many), i = 1;
-
-	*bytes = want_size(&wants[0]);
-	while (i < n && i < width && (i < 2 || *bytes < SOME_BYTES) &&
-		*bytes + want_size(&wants[i]) <= MOST_BYTES)
-		*bytes += want_size(&wants[i++]);
-	return i;
-}
-
-/* Whether the file holds at their places what blobs hold. Goes on with the wants behind `c`. */
-static void
-compare_some(
-	struct rworker *w, int fd, const struct rwant *wants, size_t end, struct compared *c)
-{
-	struct hf_many *many = w->many;
-	size_t bytes, got, n = n_at_a_time(w, wants + c->end, end - c->end, &bytes);
-	struct hf_location at;
-	struct hf_blob blob;
-	struct hf_id id;
-	void *want;
-
-	hf_buf_reset(&w->plain);
-	c->e = hf_buf_reserve(&w->plain, bytes);
-	memset(c->is_same, 0, sizeof c->is_same);
-	c->first = c->end;
-	for (; c->end < c->first + n && (c->end == c->first || c->e == NULL); c->end++) {
-		const struct rwant *x = &wants[c->end];
-		uint8_t *p = w->plain.p + w->plain.len;
-
-		if (c->e == NULL)
-			c->e = hf_pread_full(fd, p, want_size(x), x->off, &got);
-		if (c->e == NULL && got == want_size(x)) {
-			hf_many_add(many, (struct hf_bytes){p, got}, (void *)(uintptr_t)x);
-			w->plain.len += got;
-		}
-	}
-	while (hf_many_end(many, &id, &want)) {
-		const struct rwant *x = want;
-
-		c->is_same[(size_t)(x - wants) - c->first] =
-			hf_index_entry(w->r->ix, x->number, &blob, &at) &&
-			hf_id_eq(&id, &blob.id);
-	}
-}
-
-/*
- * Whether the file holds at the place of the i-th want what the blob holds; `end` is that of the
- * part. What is told of one want after the other is found out for some at a time.
- */
-static struct hf_err *
-compare_blob(struct rworker *w, int fd, const struct rwant *wants, size_t i, size_t end,
-	struct compared *c, bool *is_same)
-{
-	if (i == c->end)
-		compare_some(w, fd, wants, end, c);
-	*is_same = c->is_same[i - c->first];
-	return i + 1 == c->end ? hf_steal(c->e) : NULL;
-}
-
-/* Opens the file that a part is compared with; -1 with errno. */
-static int
-open_existing(struct hf_restore *r, const struct rfile *f)
-{
-	struct rpath path;
-
-	if (!restore_path(f->dir, f->name, &path))
-		return -1;
-	return hf_root_openat(&r->root, path.s, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-}
-
-static void
-verify_part(struct rworker *w, struct rwindow *window, const struct rpart *p)
-{
-	struct hf_restore *r = w->r;
-	struct rfile *f = p->file;
-	hf_autofd int fd = open_existing(r, f);
-	struct compared c = {.end = p->first};
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		restore_file_fail(r, f, hf_err_errno(errno, "opening to verify"));
-	} else if (!S_ISREG(st.st_mode)) {
-		restore_file_fail(r, f, hf_err(HF_ECORRUPT, "expected to be a regular file"));
-	} else if ((uint64_t)st.st_size != f->size) {
-		restore_file_fail(r, f,
-			hf_err(HF_ECORRUPT, "invalid file size: expected %llu, got %llu",
-				(unsigned long long)f->size, (unsigned long long)st.st_size));
-	}
-	for (size_t i = p->first;
-		i < p->first + p->n && !restore_is_stopped(r) && !atomic_load(&f->has_failed);
-		i++) {
-		bool is_same;
-		struct hf_err *e =
-			compare_blob(w, fd, window->wants, i, p->first + p->n, &c, &is_same);
-
-		if (e == NULL && !is_same)
-			e = hf_err(HF_ECORRUPT, "unexpected content, starting at offset %llu",
-				(unsigned long long)window->wants[i].off);
-		if (e != NULL)
-			restore_file_fail(r, f, e);
-	}
-	hf_err_free(c.e);
-	for (size_t i = p->first; i < p->first + p->n; i++)
-		window->wants[i].file = NULL;
-	restore_file_done(r, f, p->n);
-}
-
-/* Blobs that are there need not be written; a file with other names is written anew or not at all. */
-static void
-compare_part(struct rworker *w, struct rwindow *window, const struct rpart *p)
-{
-	struct hf_restore *r = w->r;
-	struct rfile *f = p->file;
-	hf_autofd int fd = f->must_replace && p->n < f->n_blobs ? -1 : open_existing(r, f);
-	struct compared c = {.end = p->first};
-	uint64_t n_same = 0, bytes = 0;
-
-	for (size_t i = p->first; i < p->first + p->n && fd >= 0 && !restore_is_stopped(r);
-		i++) {
-		struct rwant *want = &window->wants[i];
-		bool is_same;
-		struct hf_err *e =
-			compare_blob(w, fd, window->wants, i, p->first + p->n, &c, &is_same);
-
-		if (e != NULL) {
-			hf_err_free(e); /* what cannot be read is written */
-			break;
-		}
-		if (is_same) {
-			n_same++;
-			bytes += want_size(want);
-			want->file = NULL;
-		} else if (f->must_replace) {
-			break;
-		}
-	}
-	hf_err_free(c.e);
-	if (n_same < p->n || !f->is_size_ok) {
-		if (fd < 0 && !f->must_replace && window->wants[p->first].off > 0)
-			restore_file_fail(r, f, hf_err(HF_EIO, "has vanished while restoring"));
-		if (f->must_replace || fd < 0) {
-			f->must_replace = true;
-			n_same = bytes = 0;
-			for (size_t i = p->first; i < p->first + p->n; i++)
-				window->wants[i].file = f;
-		}
-		restore_file_dirty(r, f);
-	}
-	if ((r->opt.is_dry_run && r->survey == NULL) || restore_is_stopped(r)) {
-		for (size_t i = p->first; i < p->first + p->n; i++)
-			window->wants[i].file = NULL;
-		n_same = p->n;
-	}
-	atomic_fetch_add(&f->bytes_kept, bytes);
-	if (n_same > 0)
-		restore_file_done(r, f, n_same);
-}
-
-void
-restore_compare_job(struct rworker *w, struct rwindow *window, size_t i)
-{
-	if (w->r->is_verifying)
-		verify_part(w, window, &window->parts[i]);
-	else
-		compare_part(w, window, &window->parts[i]);
-}
 
 /* ---- ranges ---- */
 
-enum { SHARE_BYTES = 256 << 10 }; /* of a range that is shared, taken at a time */
+enum {
+	SHARE_BYTES = 256 << 10, /* of a range that is shared, taken at a time */
+	/*
+	 * Of a range on its way, at least, when some are written. With less, more of the hashes have
+	 * no other one to go beside (3 MiB: one in six bytes, a fortieth of a restore).
+	 */
+	FLOW_BYTES = 6 << 20,
+};
 
 static int
 compare_wants(const void *a, const void *b)
@@ -325,21 +144,43 @@ write_from_elsewhere(struct rworker *w, const struct rwant *wants, size_t n)
 	write_blob(w->r, wants, n, hf_buf_bytes(plain), e);
 }
 
-/* A blob's hash is compared, and the blob written. Its wants are the tag-th of the range and on. */
+/* The n wants of a blob that is not where it should be, or not what it should be. */
+static void
+put_off(struct hf_restore *r, struct rshare *s, const struct rwant *wants, size_t n)
+{
+	struct rworker *owner = hf_container_of(s, struct rworker, share);
+
+	pthread_mutex_lock(&r->share_lock);
+	RESTORE_PUSH(owner->later, owner->n_later, owner->cap_later);
+	owner->later[owner->n_later - 1] = (struct rlater){wants, n};
+	pthread_mutex_unlock(&r->share_lock);
+}
+
+/* What was put off; nobody is at the range of the worker any more. */
+static void
+write_later(struct rworker *w)
+{
+	for (size_t i = 0; i < w->n_later; i++)
+		write_from_elsewhere(w, w->later[i].wants, w->later[i].n);
+	w->n_later = 0;
+}
+
+/* A blob's hash is compared, and the blob written. Its wants are the tag-th of the share and on. */
 static bool
-finish_blob(struct rworker *w, const struct rwant *wants, size_t n_wants)
+finish_blob(struct rworker *w, struct rshare *s)
 {
 	const struct hf_opened *o;
 	struct hf_err *e = hf_opened_end(w->opened, &o);
 
 	if (o == NULL)
 		return false;
-	size_t n = n_alike(wants + o->tag, n_wants - o->tag);
+	const struct rwant *wants = s->wants + o->tag;
+	size_t n = n_alike(wants, s->n - o->tag);
 
 	if (e == NULL)
-		write_blob(w->r, wants + o->tag, n, hf_buf_bytes(&o->plain), NULL);
+		write_blob(w->r, wants, n, hf_buf_bytes(&o->plain), NULL);
 	else
-		write_from_elsewhere(w, wants + o->tag, n);
+		put_off(w->r, s, wants, n);
 	hf_err_free(e);
 	return true;
 }
@@ -390,24 +231,28 @@ write_blobs(struct rworker *w, struct rshare *s)
 
 			n = n_alike(want, s->n - i);
 			while (hf_opened_is_full(w->opened))
-				finish_blob(w, s->wants, s->n);
+				finish_blob(w, s);
 			if (s->raw == NULL || restore_is_stopped(w->r) ||
 				!start_blob(w, want, s->raw + (want->offset - s->offset), i))
-				write_from_elsewhere(w, want, n);
+				put_off(w->r, s, want, n);
 		}
-	while (finish_blob(w, s->wants, s->n))
+	while (finish_blob(w, s))
 		;
 	hf_opened_give(w->r->sets, w->opened);
 }
 
-/* Writes a range that was read, with whoever helps. */
+/*
+ * Writes the blobs of n wants, with whoever helps. Their bytes, which lie from `offset` on in the
+ * pack, begin at `raw`; NULL: they could not be read.
+ */
 static void
-write_shared(struct rworker *w, const struct rwant *wants, const struct rrange *g, uint8_t *raw)
+write_shared(
+	struct rworker *w, const struct rwant *wants, size_t n, uint64_t offset, uint8_t *raw)
 {
 	struct hf_restore *r = w->r;
 
 	pthread_mutex_lock(&r->share_lock);
-	w->share = (struct rshare){.wants = wants, .n = g->n, .offset = g->offset, .raw = raw};
+	w->share = (struct rshare){.wants = wants, .n = n, .offset = offset, .raw = raw};
 	pthread_cond_broadcast(&r->shared);
 	pthread_mutex_unlock(&r->share_lock);
 	write_blobs(w, &w->share);
@@ -458,27 +303,121 @@ note_range(struct hf_restore *r, const struct rwant *wants, const struct rrange 
 		restore_file_done(r, wants[i].file, 1);
 }
 
+/* ---- reading ranges ---- */
+
+/*
+ * A range on its way: as soon as some blobs are there they are written, and their bytes forgotten. So
+ * what a worker holds is little, and still in a near cache of the processor when it is opened.
+ */
+struct flow {
+	struct hf_sink sink;
+	struct rworker *w; /* whose `raw` has the bytes from `at` on */
+	const struct rwant *wants;
+	size_t n;
+	size_t next, ready; /* the first want that was not written, and that is not there yet */
+	uint64_t begin, at, end; /* in the pack: the range; of raw; of all that has come */
+};
+
+static void
+flow_begin(struct hf_sink *sink)
+{
+	struct flow *f = hf_container_of(sink, struct flow, sink);
+
+	f->end = f->begin;
+}
+
+/* Those that are there are written; what is left of their bytes is the beginning of the next one. */
+static void
+write_ready(struct flow *f)
+{
+	struct hf_buf *raw = &f->w->raw;
+
+	write_shared(f->w, f->wants + f->next, f->ready - f->next, f->at, raw->p);
+	f->next = f->ready;
+	uint64_t keep = f->next < f->n ? f->wants[f->next].offset : f->at + raw->len;
+	size_t drop = keep - f->at < raw->len ? (size_t)(keep - f->at) : raw->len;
+	if (drop < raw->len)
+		memmove(raw->p, raw->p + drop, raw->len - drop);
+	raw->len -= drop;
+	f->at = keep;
+}
+
+static struct hf_err *
+flow_take(struct hf_sink *sink, struct hf_bytes bytes)
+{
+	struct flow *f = hf_container_of(sink, struct flow, sink);
+	struct hf_buf *raw = &f->w->raw;
+	uint64_t lacking = f->at + raw->len; /* the first byte that is */
+	uint64_t from = f->end;
+
+	if (restore_is_stopped(f->w->r))
+		return hf_err(HF_ECANCELED, "stopped");
+	f->end += bytes.len;
+	if (f->end <= lacking) /* between two blobs, or once more */
+		return NULL;
+	size_t skip = lacking > from ? (size_t)(lacking - from) : 0;
+	HF_TRY(hf_buf_reserve(raw, bytes.len - skip));
+	hf_buf_add(raw, bytes.p + skip, bytes.len - skip);
+	while (f->ready < f->n &&
+		(uint64_t)f->wants[f->ready].offset + f->wants[f->ready].length <= f->end)
+		f->ready++;
+	if (f->ready == f->n || (f->ready > f->next && raw->len >= FLOW_BYTES))
+		write_ready(f);
+	return NULL;
+}
+
+/* Reads a range and writes it on the way; what could not be read is left to each blob. */
+static void
+pour_range(struct rworker *w, const struct hf_name *pack, const struct rwant *wants,
+	const struct rrange *g)
+{
+	struct flow f = {
+		.sink = {flow_begin, flow_take},
+		.w = w,
+		.wants = wants,
+		.n = g->n,
+		.begin = g->offset,
+		.at = g->offset,
+	};
+	struct hf_err *e =
+		hf_store_pour(hf_repo_store(w->r->repo), pack, g->offset, g->length, &f.sink);
+
+	hf_err_free(e);
+	if (f.next < f.n)
+		write_shared(w, wants + f.next, f.n - f.next, 0, NULL);
+}
+
+/* The same in one piece. */
+static void
+get_range(struct rworker *w, const struct hf_name *pack, const struct rwant *wants,
+	const struct rrange *g)
+{
+	struct hf_err *e =
+		hf_store_get(hf_repo_store(w->r->repo), pack, g->offset, g->length, &w->raw);
+
+	/* Then each blob is tried alone, wherever there is a copy. */
+	write_shared(w, wants, g->n, g->offset, e == NULL ? w->raw.p : NULL);
+	hf_err_free(e);
+}
+
 static void
 write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 {
+	const struct rwant *wants = window->wants + g->first;
 	struct hf_name name = {.kind = HF_PACK};
-	uint8_t *raw = NULL;
 
 	if (w->r->survey != NULL) {
-		note_range(w->r, window->wants + g->first, g);
+		note_range(w->r, wants, g);
 		return;
 	}
 	hf_buf_reset(&w->raw);
-	if (!restore_is_stopped(w->r) && hf_index_pack(w->r->ix, g->pack, &name.id)) {
-		struct hf_err *e = hf_store_get(
-			hf_repo_store(w->r->repo), &name, g->offset, g->length, &w->raw);
-
-		/* Then each blob is tried alone, wherever there is a copy. */
-		if (e == NULL)
-			raw = w->raw.p;
-		hf_err_free(e);
-	}
-	write_shared(w, window->wants + g->first, g, raw);
+	if (restore_is_stopped(w->r) || !hf_index_pack(w->r->ix, g->pack, &name.id))
+		write_shared(w, wants, g->n, 0, NULL);
+	else if (hf_store_pours(hf_repo_store(w->r->repo)))
+		pour_range(w, &name, wants, g);
+	else
+		get_range(w, &name, wants, g);
+	write_later(w);
 }
 
 void

@@ -574,6 +574,12 @@ follow(struct call *c, const char *first)
 	return hf_err(HF_EFATAL, "the server redirects in a circle");
 }
 
+bool
+hf_http_pours(const struct hf_http *h)
+{
+	return h->h2 == NULL;
+}
+
 struct hf_err *
 hf_http_share(struct hf_http *h, size_t bytes)
 {

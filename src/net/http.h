@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/pace.h"
+#include "base/sink.h"
 #include "base/stop.h"
 
 /* Everything is copied, but for what the last pointers point to, which outlives the client. */
@@ -73,6 +74,11 @@ struct hf_http_request {
 
 	struct hf_buf
 		*out; /* the body of a 2xx answer is appended to it; NULL: it is dropped */
+	/*
+	 * Or it goes here, but not over a connection that others share (hf_http_pours()), whose
+	 * answers would wait. That it was what it had to be is known only at the end.
+	 */
+	struct hf_sink *sink;
 
 	const char *const *want; /* names of headers of the answer, at most HF_HTTP_WANT */
 	size_t n_want;
@@ -100,6 +106,9 @@ struct hf_http_answer {
 	char *what;                 /* "GET http://host/path", for messages */
 	char *location;             /* where an answer 3xx points to, or NULL */
 };
+
+/* Whether requests may have a sink. */
+bool hf_http_pours(const struct hf_http *h);
 
 /* Zeroed is valid; the same answer may be used for request after request. */
 void hf_http_answer_clear(struct hf_http_answer *a);

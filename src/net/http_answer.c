@@ -41,8 +41,11 @@ call_answer_begin(struct call *c)
 	c->is_begun = false;
 	c->skip = c->n_dropped = 0;
 	c->left = UINT64_MAX;
+	c->n_taken = 0;
 	if (c->r->out != NULL)
 		c->r->out->len = c->before;
+	if (c->r->sink != NULL)
+		c->r->sink->begin(c->r->sink);
 }
 
 /* ---- the header ---- */
@@ -128,6 +131,12 @@ call_field(struct call *c, struct hf_str name, struct hf_str value)
 
 /* ---- the body ---- */
 
+static bool
+is_wanted(const struct call *c)
+{
+	return c->r->out != NULL || c->r->sink != NULL;
+}
+
 /* Once the header is complete: what its body is, and whether there is room for it. */
 static struct hf_err *
 body_begin(struct call *c)
@@ -140,7 +149,7 @@ body_begin(struct call *c)
 		return NULL;
 	c->is_begun = true;
 	c->is_ours = status >= 200 && status < 300;
-	if (!c->is_ours || r->out == NULL)
+	if (!c->is_ours || !is_wanted(c))
 		return NULL;
 	if (r->is_range) {
 		if (status == 206 && c->has_range && c->first != r->off)
@@ -152,7 +161,7 @@ body_begin(struct call *c)
 		want = want > c->skip ? want - c->skip : 0;
 		want = want > c->left ? c->left : want;
 	}
-	if (!c->has_length)
+	if (!c->has_length || r->out == NULL)
 		return NULL;
 	if (want > SIZE_MAX)
 		return hf_err(HF_EFATAL, "%ju bytes do not fit into memory", (uintmax_t)want);
@@ -172,8 +181,12 @@ take(struct call *c, const char *p, size_t n)
 	if (c->left != UINT64_MAX)
 		c->left -= wanted;
 	c->n_dropped += n - wanted;
-	if (c->r->out == NULL || wanted == 0)
+	if (!is_wanted(c) || wanted == 0)
 		return NULL;
+	c->n_taken += wanted;
+	if (c->r->sink != NULL)
+		return c->r->sink->take(
+			c->r->sink, (struct hf_bytes){(const uint8_t *)p, wanted});
 	HF_TRY(hf_buf_reserve(c->r->out, wanted));
 	hf_buf_add(c->r->out, p, wanted);
 	return NULL;
@@ -209,7 +222,7 @@ static struct hf_err *
 range_end(struct call *c)
 {
 	struct hf_http_answer *a = c->a;
-	uint64_t got = c->r->out != NULL ? c->r->out->len - c->before : 0;
+	uint64_t got = c->n_taken;
 
 	/* rclone says "bytes 10-9/10" where others say 416. */
 	bool is_empty = a->status == 206 && !c->has_range && c->has_total && got == 0;
@@ -248,7 +261,7 @@ call_answer_end(struct call *c)
 		return NULL;
 	if (strcmp(c->r->method, "HEAD") == 0 || a->status == 204)
 		return NULL;
-	if (!c->is_framed && c->r->out != NULL)
+	if (!c->is_framed && is_wanted(c))
 		return hf_err(HF_EIO, "the server does not say how long its answer is, so that "
 				      "nobody knows whether it is complete");
 	return c->r->is_range ? range_end(c) : NULL;

@@ -76,6 +76,7 @@ struct call {
 	uint64_t first, last, total; /* Content-Range */
 	uint64_t skip, left;         /* of the body: bytes before those wanted, bytes wanted */
 	size_t before;               /* bytes in `out` when the request began */
+	uint64_t n_taken;            /* of the body, by `out` or the sink */
 	uint64_t n_dropped;
 };
 

@@ -320,6 +320,21 @@ cache_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t l
 	return e;
 }
 
+/* For what is not kept here, and else in one piece. */
+static struct hf_err *
+cache_pour(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	struct cached *c = cached_of(s);
+	hf_auto(hf_buf) all = HF_BUF_SPOOL(SIZE_MAX / 2);
+
+	if (!takes(name))
+		return c->inner->ops->pour(c->inner, name, off, len, sink);
+	HF_TRY(cache_get(s, name, off, len, &all));
+	sink->begin(sink);
+	return sink->take(sink, hf_buf_bytes(&all));
+}
+
 /* ---- listing, and clearing by it ---- */
 
 struct names {
@@ -551,7 +566,7 @@ cache_free(struct hf_store *s)
 
 static const struct hf_store_ops cache_ops = {cache_create, cache_put, cache_get, cache_stat,
 	cache_list, cache_del, cache_free, cache_age, cache_put_held, cache_held, cache_forget,
-	.names = cache_names};
+	.names = cache_names, .pour = cache_pour};
 
 struct hf_store *
 hf_store_cache(struct hf_store *inner, struct hf_cache *cache)

@@ -41,6 +41,13 @@ run_put(struct hf_call *c, struct hf_store *inner)
 static struct hf_err *
 run_get(struct hf_call *c, struct hf_store *inner)
 {
+	if (c->sink != NULL) {
+		struct hf_err *failed =
+			inner->ops->pour(inner, &c->name, c->off, c->len, c->sink);
+
+		c->n_bytes = failed == NULL ? c->len : 0;
+		return failed;
+	}
 	c->out->len = c->out_len;
 	struct hf_err *e = inner->ops->get(inner, &c->name, c->off, c->len, c->out);
 
@@ -129,6 +136,15 @@ around_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t 
 			     .len = len,
 			     .out = out,
 			     .out_len = out->len});
+}
+
+static struct hf_err *
+around_pour(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	return go(s,
+		&(struct hf_call){
+			.op = HF_OP_GET, .name = *name, .off = off, .len = len, .sink = sink});
 }
 
 static struct hf_err *
@@ -226,6 +242,7 @@ hf_around_init(struct hf_around *a, struct hf_store *inner)
 		.create = around_create,
 		.put = around_put,
 		.get = around_get,
+		.pour = around_pour,
 		.stat = around_stat,
 		.list = around_list,
 		.del = around_del,

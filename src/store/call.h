@@ -27,6 +27,7 @@ struct hf_call {
 	int *fd;              /* put: where the kernel's mark goes, or NULL: none is wanted */
 	uint64_t off;         /* get */
 	size_t len;
+	struct hf_sink *sink; /* get: where the bytes go, or NULL: to `out` */
 	struct hf_buf *out;
 	size_t out_len; /* its length when the call began */
 	uint64_t *size; /* stat */

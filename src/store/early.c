@@ -191,7 +191,8 @@ take(struct early *m, const struct hf_call *c)
 	bool is_list = c->op == HF_OP_LIST;
 	double now = hf_clock();
 
-	if (!is_list && (c->op != HF_OP_GET || c->off != 0 || c->len != SIZE_MAX))
+	if (!is_list &&
+		(c->op != HF_OP_GET || c->sink != NULL || c->off != 0 || c->len != SIZE_MAX))
 		return NULL;
 	pthread_mutex_lock(&m->lock);
 	struct wish *w = find(m, is_list, &c->name);

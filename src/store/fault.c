@@ -165,6 +165,7 @@ hf_store_fault(struct hf_store *inner, const struct hf_fault_plan *plan)
 	struct fault *f = hf_new(struct fault);
 
 	hf_around_init(&f->around, inner);
+	f->around.store.pours = false; /* what came is spoiled as a whole */
 	f->around.around = fault_around;
 	f->around.free = fault_free;
 	f->plan = *plan;

@@ -196,6 +196,24 @@ mem_free(struct hf_store *s)
 	free(m);
 }
 
+/* In pieces that fit nothing. */
+static struct hf_err *
+mem_pour(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	enum { PIECE = 9999 };
+	hf_auto(hf_buf) all = HF_BUF_MAX(SIZE_MAX / 2);
+
+	HF_TRY(mem_get(s, name, off, len, &all));
+	sink->begin(sink);
+	for (size_t at = 0; at < all.len; at += PIECE) {
+		size_t n = all.len - at < PIECE ? all.len - at : PIECE;
+
+		HF_TRY(sink->take(sink, (struct hf_bytes){all.p + at, n}));
+	}
+	return NULL;
+}
+
 struct hf_store *
 hf_store_mem(void)
 {
@@ -203,6 +221,7 @@ hf_store_mem(void)
 		.create = mem_create,
 		.put = mem_put,
 		.get = mem_get,
+		.pour = mem_pour,
 		.stat = mem_stat,
 		.list = mem_list,
 		.del = mem_del,
@@ -213,6 +232,7 @@ hf_store_mem(void)
 	m->store = (struct hf_store){.ops = &ops,
 		.url = hf_str_dup(hf_str("mem:")),
 		.connections = 2,
+		.pours = true,
 		.promises = HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_CREATES_IF_ABSENT};
 	pthread_mutex_init(&m->lock, NULL);
 	return &m->store;

@@ -160,7 +160,7 @@ rest_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 
 static struct hf_err *
 get_by(struct rest *r, const struct hf_name *name, double end, uint64_t off, size_t len,
-	struct hf_buf *out)
+	struct hf_buf *out, struct hf_sink *sink)
 {
 	hf_auto(hf_http_answer) a = {0};
 	hf_autofree char *url = url_of(r, name);
@@ -177,6 +177,7 @@ get_by(struct rest *r, const struct hf_name *name, double end, uint64_t off, siz
 	q.off = off;
 	q.len = len;
 	q.out = out;
+	q.sink = sink;
 	HF_TRY(ask(r, name->kind, &q, end, &a));
 	return a.status == 416 ? web_beyond(&r->store, name, off, len, &a) : hf_http_error(&a);
 }
@@ -185,7 +186,14 @@ static struct hf_err *
 rest_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
 	struct hf_buf *out)
 {
-	return get_by(of(s), name, end_of(name->kind), off, len, out);
+	return get_by(of(s), name, end_of(name->kind), off, len, out, NULL);
+}
+
+static struct hf_err *
+rest_pour(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	return get_by(of(s), name, end_of(name->kind), off, len, NULL, sink);
 }
 
 /* ---- writing ---- */
@@ -253,7 +261,7 @@ look(struct rest *r, const struct hf_name *name, double end, struct hf_bytes dat
 	if (e != NULL && hf_err_code(e) == HF_ENOTFOUND)
 		return hf_err_ignore(e, HF_ENOTFOUND);
 	HF_TRY(e);
-	HF_TRY(get_by(r, name, end, 0, SIZE_MAX, &b));
+	HF_TRY(get_by(r, name, end, 0, SIZE_MAX, &b, NULL));
 	if (b.len != size)
 		return hf_err(
 			HF_EIO, "%zu bytes came of a file of %ju", b.len, (uintmax_t)size);
@@ -434,6 +442,7 @@ rest_new(const struct rest_place *place)
 		.create = rest_create,
 		.put = rest_put,
 		.get = rest_get,
+		.pour = rest_pour,
 		.stat = rest_stat,
 		.list = rest_list,
 		.del = rest_del,
@@ -450,6 +459,7 @@ rest_new(const struct rest_place *place)
 		.slowest = WEB_SLOWEST};
 	atomic_init(&r->store.promises, place->promises);
 	r->http = place->http;
+	r->store.pours = hf_http_pours(r->http);
 	r->closed = place->closed;
 	r->arg = place->arg;
 	if (asprintf(&r->base, "%s%s", place->base, slash) < 0)

@@ -113,8 +113,8 @@ s3_age(struct hf_store *st, const struct hf_name *name, double *seconds)
 }
 
 static struct hf_err *
-s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
-	struct hf_buf *out)
+get_to(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out, struct hf_sink *sink)
 {
 	struct s3 *s = s3_of(st);
 	hf_auto(s3_key) key = s3_key_of(s, name);
@@ -127,6 +127,7 @@ s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len
 		.off = off,
 		.len = len,
 		.out = out,
+		.sink = sink,
 	};
 
 	if (len == 0) {
@@ -137,6 +138,20 @@ s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len
 	}
 	HF_TRY(s3_do(s, &ask, &a));
 	return a.status == 416 ? web_beyond(st, name, off, len, &a) : file_error(name, &a);
+}
+
+static struct hf_err *
+s3_get(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_buf *out)
+{
+	return get_to(st, name, off, len, out, NULL);
+}
+
+static struct hf_err *
+s3_pour(struct hf_store *st, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	return get_to(st, name, off, len, NULL, sink);
 }
 
 /* A key that is not there is deleted with success, which is what it comes to. */
@@ -459,6 +474,7 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 		.create = s3_create,
 		.put = s3_put,
 		.get = s3_get,
+		.pour = s3_pour,
 		.stat = s3_stat,
 		.list = s3_list,
 		.del = s3_del,
@@ -472,6 +488,7 @@ s3_open(const char *place, const struct hf_open *o, unsigned connections, struct
 
 	*st = (struct hf_store){.ops = &ops,
 		.connections = connections,
+		.pours = true,
 		.within_s = WEB_CHANGE_S,
 		.slowest = WEB_SLOWEST};
 	atomic_init(&st->promises, HF_REPLACES_ATOMICALLY | HF_LISTS_AT_ONCE | HF_IS_DURABLE);

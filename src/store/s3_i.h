@@ -135,6 +135,7 @@ struct s3_ask {
 	uint64_t off;
 	size_t len;
 	struct hf_buf *out;
+	struct hf_sink *sink; /* or here */
 };
 
 /* The headers that every answer brings along, in a->values. */

@@ -328,6 +328,7 @@ send_once(struct s3 *s, const struct s3_ask *ask, const struct tried *tried, dou
 		.off = ask->off,
 		.len = ask->len,
 		.out = ask->out,
+		.sink = ask->sink,
 		.want = want,
 		.n_want = sizeof want / sizeof want[0],
 		.deadline_s = end == 0 ? 0 : end - hf_clock(),

@@ -133,6 +133,19 @@ hf_store_get(struct hf_store *s, const struct hf_name *name, uint64_t off, size_
 }
 
 struct hf_err *
+hf_store_pour(struct hf_store *s, const struct hf_name *name, uint64_t off, size_t len,
+	struct hf_sink *sink)
+{
+	return about(s->ops->pour(s, name, off, len, sink), "reading", name);
+}
+
+bool
+hf_store_pours(const struct hf_store *s)
+{
+	return s->pours;
+}
+
+struct hf_err *
 hf_store_stat(struct hf_store *s, const struct hf_name *name, uint64_t *size)
 {
 	return about(s->ops->stat(s, name, size), "looking for", name);
@@ -308,6 +321,7 @@ hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_stor
 		.url = inner->url,
 		.connections = inner->connections,
 		.can_hold = inner->can_hold,
+		.pours = inner->pours,
 		.is_near = inner->is_near,
 		.has_copies = inner->has_copies,
 		.thaw = inner->thaw,

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/id.h"
+#include "base/sink.h"
 
 enum hf_kind { HF_CONFIG, HF_KEY, HF_LOCK, HF_SNAPSHOT, HF_INDEX, HF_PACK };
 enum { HF_KINDS = HF_PACK + 1 };
@@ -81,6 +82,16 @@ struct hf_err *hf_store_put(
  */
 struct hf_err *hf_store_get(struct hf_store *s, const struct hf_name *name, uint64_t off,
 	size_t len, struct hf_buf *out) HF_MUST;
+
+/*
+ * The same for who works on the bytes as they come, at least one: they go to the sink, whose begin() is
+ * called again when a try is repeated. The sink keeps a connection busy and must not call
+ * the store, nor wait for anybody who does. What it was given is what the file has only if this ends
+ * well. Only where hf_store_pours().
+ */
+struct hf_err *hf_store_pour(struct hf_store *s, const struct hf_name *name, uint64_t off,
+	size_t len, struct hf_sink *sink) HF_MUST;
+bool hf_store_pours(const struct hf_store *s);
 
 /* The size of a file in bytes. HF_ENOTFOUND: no such file. */
 struct hf_err *hf_store_stat(
@@ -261,6 +272,9 @@ struct hf_store_ops {
 	struct hf_err *(*warm)(struct hf_store *, const struct hf_name *, bool *);
 	/* NULL: list() is as good. */
 	struct hf_err *(*names)(struct hf_store *, enum hf_kind, hf_store_list_fn *, void *);
+	/* Called only where hf_store.pours. */
+	struct hf_err *(*pour)(
+		struct hf_store *, const struct hf_name *, uint64_t, size_t, struct hf_sink *);
 };
 
 /* First member of every backend's own struct; container_of() leads back. */
@@ -270,6 +284,7 @@ struct hf_store {
 	unsigned connections;
 	atomic_uint promises; /* enum hf_promise; of a wrapper nobody asks it */
 	bool can_hold;
+	bool pours;
 	bool is_near;           /* a call costs no round trip to another computer */
 	bool has_copies;        /* of metadata, which the first call fetches whole */
 	atomic_bool has_config; /* of a backend: it was seen; see hf_store_doubts() */
@@ -300,7 +315,5 @@ struct hf_err *hf_store_list_config(
  * stays that of `inner`. A wrapper that waits before a change asks hf_store_pass(inner, …) again.
  */
 void hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_store *inner);
-
-#define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
 
 #endif

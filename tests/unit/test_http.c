@@ -211,6 +211,73 @@ TEST(another_range_than_asked_for_is_no_answer)
 	}
 }
 
+struct poured {
+	struct hf_sink sink;
+	struct hf_buf bytes;
+	unsigned n_begun;
+};
+
+static void
+poured_begin(struct hf_sink *sink)
+{
+	struct poured *p = hf_container_of(sink, struct poured, sink);
+
+	hf_buf_reset(&p->bytes);
+	p->n_begun++;
+}
+
+static struct hf_err *
+poured_take(struct hf_sink *sink, struct hf_bytes bytes)
+{
+	struct poured *p = hf_container_of(sink, struct poured, sink);
+
+	CHECK(p->n_begun > 0);
+	hf_buf_add(&p->bytes, bytes.p, bytes.len);
+	return hf_buf_ok(&p->bytes);
+}
+
+/* What goes to a sink is judged as what goes to a buffer; the body of an error does not go there. */
+TEST(a_sink_gets_the_body)
+{
+	struct poured p = {{poured_begin, poured_take}, HF_BUF_MAX(8), 0};
+	WORLD(PLAIN,
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n"
+		 "Content-Range: bytes 3-6/10\r\n\r\n3456",
+			KEEPS},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", KEEPS},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n"
+		 "Content-Range: bytes 3-5/6\r\n\r\n345",
+			KEEPS},
+		{"HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nnone", KEEPS},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n"
+		 "Content-Range: bytes 3-6/10\r\n\r\n345",
+			CLOSES},
+		{"HTTP/1.1 206 Partial\r\nContent-Length: 9\r\n"
+		 "Content-Range: bytes 3-11/12\r\n\r\n3456789ab",
+			CLOSES});
+
+	r.out = NULL;
+	r.sink = &p.sink;
+	r.is_range = true;
+	r.off = 3;
+	r.len = 4;
+	REQUIRE(hf_http_pours(h));
+	for (int i = 0; i < 2; i++) {
+		REQUIRE_OK(hf_http_do(h, &r, &a));
+		CHECK_EQ(a.status, i == 0 ? 206 : 200);
+		check_out(&p.bytes, "3456");
+	}
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 416);
+	REQUIRE_OK(hf_http_do(h, &r, &a));
+	CHECK_EQ(a.status, 404);
+	CHECK_EQ(p.bytes.len, 0);
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO);
+	r.len = 9;
+	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL); /* the sink's own error */
+	hf_buf_clear(&p.bytes);
+}
+
 /* ---- waiting ---- */
 
 TEST(who_says_nothing_is_left)
