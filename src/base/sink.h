@@ -14,7 +14,7 @@
 #define hf_container_of(p, T, member) ((T *)(void *)((char *)(p)-offsetof(T, member)))
 
 struct hf_sink {
-	/* What comes next is the first byte; once more whenever a try that failed is repeated. */
+	/* What comes next is the first byte. Any number of times: a try that failed is repeated. */
 	void (*begin)(struct hf_sink *s);
 	/* The next bytes, which are gone afterwards. An error ends it all and is passed on. */
 	struct hf_err *(*take)(struct hf_sink *s, struct hf_bytes bytes);

@@ -213,6 +213,9 @@ hf_poly1305_x86_key(struct hf_poly1305 *k, const uint8_t r[static 16])
 	for (int i = LANES; i-- > 0; power = times(power, one))
 		for (int l = 0; l < HF_POLY1305_LIMBS; l++)
 			k->limb[l][i] = power.limb[l];
+	explicit_bzero(clamped, sizeof clamped);
+	explicit_bzero(&one, sizeof one);
+	explicit_bzero(&power, sizeof power);
 }
 
 void
@@ -303,6 +306,8 @@ hf_poly1305_x86_end(const struct hf_poly1305 *k, struct hf_poly1305 *s, const ui
 	memcpy(&more, pad, sizeof more);
 	end = reduced(h) + more;
 	memcpy(mac, &end, sizeof end);
+	explicit_bzero(&r, sizeof r);
+	explicit_bzero(&h, sizeof h);
 }
 
 #else

@@ -269,10 +269,9 @@ data_thread(void *arg)
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
 
-	struct hf_err *e = hf_buf_reserve_large(&w.file, PACK_USUAL);
-
-	if (e == NULL)
-		e = data_loop(&w, s);
+	/* Only a wish: each pack asks for the room that it needs. */
+	hf_err_free(hf_buf_reserve_large(&w.file, PACK_USUAL));
+	struct hf_err *e = data_loop(&w, s);
 
 	hf_reader_free(w.reader);
 	hf_buf_clear(&w.file);

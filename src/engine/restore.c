@@ -303,13 +303,12 @@ static struct hf_err *
 run(struct hf_restore *r, const struct hf_id *tree)
 {
 	struct hf_group *g = hf_group_new(ignore_failure, NULL);
-	struct hf_err *e = NULL;
 
 	r->is_over = false;
 	r->round = 0;
 	r->sets = hf_opened_sets_new(r->n_workers);
 	r->workers = hf_alloc_(r->n_workers, sizeof r->workers[0]);
-	for (unsigned i = 0; i < r->n_workers && e == NULL; i++) {
+	for (unsigned i = 0; i < r->n_workers; i++) {
 		r->workers[i] = (struct rworker){.r = r,
 			.reader = hf_reader_new(r->repo, r->ix),
 			.many = hf_many_new(),
@@ -317,10 +316,11 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		/* A range that is read at once is meant to be in memory. */
 		r->workers[i].raw.spill = 3 * RANGE_MAX;
-		e = hf_buf_reserve_large(&r->workers[i].raw, restore_range_max(r));
+		/* Only a wish as well: each range asks for the room that it needs. */
+		hf_err_free(hf_buf_reserve_large(&r->workers[i].raw, restore_range_max(r)));
 	}
-	if (e == NULL)
-		e = start_threads(r, g);
+	struct hf_err *e = start_threads(r, g);
+
 	if (e == NULL)
 		e = restore_plan(r, tree);
 	finish_threads(r);

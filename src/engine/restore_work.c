@@ -201,16 +201,23 @@ start_blob(struct rworker *w, const struct rwant *want, uint8_t *sealed, size_t 
 	return e == NULL;
 }
 
-/* Takes some blobs of a range: the wants from *first to before *end. False: none are left. */
+/*
+ * Takes some blobs of a range: the wants from *first to before *end. False: none are left. Those that
+ * lie over each other, as only in a damaged index, are not parted: blobs are opened in place.
+ */
 static bool
 take_blobs(struct hf_restore *r, struct rshare *s, size_t *first, size_t *end)
 {
-	size_t bytes = 0;
+	uint64_t bytes = 0, taken_to = 0;
 
 	pthread_mutex_lock(&r->share_lock);
 	*first = s->next;
-	while (s->next < s->n && bytes < SHARE_BYTES) {
-		bytes += s->wants[s->next].length;
+	while (s->next < s->n && (bytes < SHARE_BYTES || s->wants[s->next].offset < taken_to)) {
+		const struct rwant *want = &s->wants[s->next];
+
+		bytes += want->length;
+		if ((uint64_t)want->offset + want->length > taken_to)
+			taken_to = (uint64_t)want->offset + want->length;
 		s->next += n_alike(s->wants + s->next, s->n - s->next);
 	}
 	*end = s->next;
@@ -383,6 +390,8 @@ pour_range(struct rworker *w, const struct hf_name *pack, const struct rwant *wa
 		hf_store_pour(hf_repo_store(w->r->repo), pack, g->offset, g->length, &f.sink);
 
 	hf_err_free(e);
+	if (f.ready > f.next) /* has come before it broke off */
+		write_ready(&f);
 	if (f.next < f.n)
 		write_shared(w, wants + f.next, f.n - f.next, 0, NULL);
 }

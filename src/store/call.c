@@ -38,20 +38,44 @@ run_put(struct hf_call *c, struct hf_store *inner)
 	return e;
 }
 
+/* Counts what goes to a sink. */
+struct counter {
+	struct hf_sink sink, *to;
+	size_t n;
+};
+
+static void
+count_begin(struct hf_sink *sink)
+{
+	struct counter *c = hf_container_of(sink, struct counter, sink);
+
+	c->n = 0;
+	c->to->begin(c->to);
+}
+
+static struct hf_err *
+count_take(struct hf_sink *sink, struct hf_bytes bytes)
+{
+	struct counter *c = hf_container_of(sink, struct counter, sink);
+
+	c->n += bytes.len;
+	return c->to->take(c->to, bytes);
+}
+
 static struct hf_err *
 run_get(struct hf_call *c, struct hf_store *inner)
 {
+	struct counter counter = {{count_begin, count_take}, c->sink, 0};
+	struct hf_err *e;
+
 	if (c->sink != NULL) {
-		struct hf_err *failed =
-			inner->ops->pour(inner, &c->name, c->off, c->len, c->sink);
-
-		c->n_bytes = failed == NULL ? c->len : 0;
-		return failed;
+		e = inner->ops->pour(inner, &c->name, c->off, c->len, &counter.sink);
+		c->n_bytes = counter.n;
+	} else {
+		c->out->len = c->out_len;
+		e = inner->ops->get(inner, &c->name, c->off, c->len, c->out);
+		c->n_bytes = c->out->len - c->out_len;
 	}
-	c->out->len = c->out_len;
-	struct hf_err *e = inner->ops->get(inner, &c->name, c->off, c->len, c->out);
-
-	c->n_bytes = c->out->len - c->out_len;
 	if (e == NULL && c->len != SIZE_MAX && c->n_bytes != c->len)
 		e = hf_err(HF_ECORRUPT, "%zu bytes came instead of %zu", c->n_bytes, c->len);
 	return e;
