@@ -139,17 +139,18 @@ hf_buf_reserve(struct hf_buf *b, size_t n)
 	return NULL;
 }
 
-struct hf_err *
-hf_buf_reserve_large(struct hf_buf *b, size_t n)
+void
+hf_buf_expect(struct hf_buf *b, size_t n)
 {
-	HF_TRY(hf_buf_reserve(b, n));
+	hf_autoptr(hf_err) e = hf_buf_reserve(b, n);
+
+	if (e != NULL)
+		return;
 	uintptr_t first = ((uintptr_t)b->p + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
 	uintptr_t end = ((uintptr_t)b->p + b->cap) & ~(uintptr_t)(LARGE_PAGE - 1);
 
-	/* Only a wish: where it is not granted, nothing is different. */
 	if (first < end && !b->in_file)
 		(void)madvise((void *)first, end - first, MADV_HUGEPAGE);
-	return NULL;
 }
 
 struct hf_err *

@@ -120,10 +120,11 @@ hf_buf_reset(struct hf_buf *b)
 struct hf_err *hf_buf_reserve(struct hf_buf *b, size_t n) HF_MUST;
 
 /*
- * The same for a buffer that is used over and over, before its first use: in large pages, if the
- * system has any, since a small one costs more time when it is first touched than what is done with it.
+ * Wishes for room for `n` bytes, in a buffer that will be used over and over, in large pages: a small
+ * one costs more time when it is first touched than what is done with it. Whoever uses the buffer
+ * asks for the room that he needs all the same.
  */
-struct hf_err *hf_buf_reserve_large(struct hf_buf *b, size_t n) HF_MUST;
+void hf_buf_expect(struct hf_buf *b, size_t n);
 
 /* Sets the length to `n` bytes, with room for them; new bytes have any value. */
 struct hf_err *hf_buf_resize(struct hf_buf *b, size_t n) HF_MUST;

@@ -5,7 +5,6 @@
  * holds a blob is hashed before the blob is opened, because it is opened in place. A thread
  * allocates nothing per blob.
  */
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -269,8 +268,7 @@ data_thread(void *arg)
 		.texts = HF_BUF_MAX(MAX_TEXTS),
 	};
 
-	/* Only a wish: each pack asks for the room that it needs. */
-	hf_err_free(hf_buf_reserve_large(&w.file, PACK_USUAL));
+	hf_buf_expect(&w.file, PACK_USUAL);
 	struct hf_err *e = data_loop(&w, s);
 
 	hf_reader_free(w.reader);
@@ -300,7 +298,7 @@ hf_check_data(struct hf_check_run *c)
 	struct stage s = {.c = c};
 
 	HF_TRY(warm(c));
-	s.sets = hf_opened_sets_new(UINT_MAX);
+	s.sets = hf_opened_sets_new(c->n_threads);
 	struct hf_err *e = hf_check_threads(c, "data", data_thread, &s);
 	hf_opened_sets_free(s.sets);
 	return e;

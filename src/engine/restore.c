@@ -316,8 +316,7 @@ run(struct hf_restore *r, const struct hf_id *tree)
 			.plain = HF_BUF_SPOOL(UINT32_MAX)};
 		/* A range that is read at once is meant to be in memory. */
 		r->workers[i].raw.spill = 3 * RANGE_MAX;
-		/* Only a wish as well: each range asks for the room that it needs. */
-		hf_err_free(hf_buf_reserve_large(&r->workers[i].raw, restore_range_max(r)));
+		hf_buf_expect(&r->workers[i].raw, restore_range_max(r));
 	}
 	struct hf_err *e = start_threads(r, g);
 

@@ -155,9 +155,9 @@ struct rwindow {
  */
 struct rshare {
 	const struct rwant *wants;
-	size_t n, next;     /* of them, and the first that nobody has taken */
-	uint64_t offset;    /* in the pack, of the first byte of raw */
-	uint8_t *raw;       /* NULL: could not be read */
+	size_t n, next;  /* of them, and the first that nobody has taken */
+	uint64_t offset; /* in the pack, of the first byte of raw */
+	uint8_t *raw;
 	unsigned n_helpers; /* other workers that are at it */
 };
 

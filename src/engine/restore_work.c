@@ -144,6 +144,16 @@ write_from_elsewhere(struct rworker *w, const struct rwant *wants, size_t n)
 	write_blob(w->r, wants, n, hf_buf_bytes(plain), e);
 }
 
+/* The same for each blob of n wants. */
+static void
+write_all_from_elsewhere(struct rworker *w, const struct rwant *wants, size_t n)
+{
+	for (size_t i = 0, alike; i < n; i += alike) {
+		alike = n_alike(wants + i, n - i);
+		write_from_elsewhere(w, wants + i, alike);
+	}
+}
+
 /* The n wants of a blob that is not where it should be, or not what it should be. */
 static void
 put_off(struct hf_restore *r, struct rshare *s, const struct rwant *wants, size_t n)
@@ -239,7 +249,7 @@ write_blobs(struct rworker *w, struct rshare *s)
 			n = n_alike(want, s->n - i);
 			while (hf_opened_is_full(w->opened))
 				finish_blob(w, s);
-			if (s->raw == NULL || restore_is_stopped(w->r) ||
+			if (restore_is_stopped(w->r) ||
 				!start_blob(w, want, s->raw + (want->offset - s->offset), i))
 				put_off(w->r, s, want, n);
 		}
@@ -250,7 +260,7 @@ write_blobs(struct rworker *w, struct rshare *s)
 
 /*
  * Writes the blobs of n wants, with whoever helps. Their bytes, which lie from `offset` on in the
- * pack, begin at `raw`; NULL: they could not be read.
+ * pack, begin at `raw`.
  */
 static void
 write_shared(
@@ -392,8 +402,8 @@ pour_range(struct rworker *w, const struct hf_name *pack, const struct rwant *wa
 	hf_err_free(e);
 	if (f.ready > f.next) /* has come before it broke off */
 		write_ready(&f);
-	if (f.next < f.n)
-		write_shared(w, wants + f.next, f.n - f.next, 0, NULL);
+	write_later(w);
+	write_all_from_elsewhere(w, wants + f.next, f.n - f.next);
 }
 
 /* The same in one piece. */
@@ -404,9 +414,13 @@ get_range(struct rworker *w, const struct hf_name *pack, const struct rwant *wan
 	struct hf_err *e =
 		hf_store_get(hf_repo_store(w->r->repo), pack, g->offset, g->length, &w->raw);
 
-	/* Then each blob is tried alone, wherever there is a copy. */
-	write_shared(w, wants, g->n, g->offset, e == NULL ? w->raw.p : NULL);
-	hf_err_free(e);
+	if (e == NULL) {
+		write_shared(w, wants, g->n, g->offset, w->raw.p);
+		write_later(w);
+	} else {
+		hf_err_free(e);
+		write_all_from_elsewhere(w, wants, g->n);
+	}
 }
 
 static void
@@ -421,12 +435,11 @@ write_range(struct rworker *w, struct rwindow *window, const struct rrange *g)
 	}
 	hf_buf_reset(&w->raw);
 	if (restore_is_stopped(w->r) || !hf_index_pack(w->r->ix, g->pack, &name.id))
-		write_shared(w, wants, g->n, 0, NULL);
+		write_all_from_elsewhere(w, wants, g->n);
 	else if (hf_store_pours(hf_repo_store(w->r->repo)))
 		pour_range(w, &name, wants, g);
 	else
 		get_range(w, &name, wants, g);
-	write_later(w);
 }
 
 void

@@ -4,6 +4,7 @@
  * a function that opens an empty one.
  */
 #include "harness/test.h"
+#include "unit/poured.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -482,34 +483,11 @@ CONTRACT(a_large_file)
 	CHECK_MEM(got.p, data.p + 12345678, 1234567);
 }
 
-struct poured {
-	struct hf_sink sink;
-	struct hf_buf bytes;
-	size_t most; /* then it wants no more */
-};
-
-static void
-poured_begin(struct hf_sink *sink)
-{
-	hf_buf_reset(&hf_container_of(sink, struct poured, sink)->bytes);
-}
-
-static struct hf_err *
-poured_take(struct hf_sink *sink, struct hf_bytes bytes)
-{
-	struct poured *p = hf_container_of(sink, struct poured, sink);
-
-	if (p->bytes.len + bytes.len > p->most)
-		return hf_err(HF_ECANCELED, "no more of this");
-	hf_buf_add(&p->bytes, bytes.p, bytes.len);
-	return hf_buf_ok(&p->bytes);
-}
-
 CONTRACT(what_is_poured_is_what_is_read)
 {
 	enum { LARGE = 3 << 20, OFF = 1234567, LEN = 1000001 };
 	struct hf_name name = name_of(HF_PACK, 21), other = name_of(HF_PACK, 22);
-	struct poured p = {{poured_begin, poured_take}, HF_BUF_MAX(MANY), MANY};
+	hf_auto(poured) p = poured_new(MANY);
 	hf_auto(hf_buf) data = HF_BUF_MAX(MANY);
 
 	make_data(&data, LARGE, 2);
@@ -528,7 +506,6 @@ CONTRACT(what_is_poured_is_what_is_read)
 	CHECK_ERR_TEXT(
 		hf_store_pour(s, &name, 0, LEN, &p.sink), HF_ECANCELED, "no more of this");
 	check_get(s, other, 0, SIZE_MAX, NULL, HF_ENOTFOUND);
-	hf_buf_clear(&p.bytes);
 }
 
 CONTRACT(put_replaces)

@@ -3,6 +3,7 @@
 #include "net/http.h"
 
 #include "harness/test.h"
+#include "unit/poured.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -211,35 +212,10 @@ TEST(another_range_than_asked_for_is_no_answer)
 	}
 }
 
-struct poured {
-	struct hf_sink sink;
-	struct hf_buf bytes;
-	unsigned n_begun;
-};
-
-static void
-poured_begin(struct hf_sink *sink)
-{
-	struct poured *p = hf_container_of(sink, struct poured, sink);
-
-	hf_buf_reset(&p->bytes);
-	p->n_begun++;
-}
-
-static struct hf_err *
-poured_take(struct hf_sink *sink, struct hf_bytes bytes)
-{
-	struct poured *p = hf_container_of(sink, struct poured, sink);
-
-	CHECK(p->n_begun > 0);
-	hf_buf_add(&p->bytes, bytes.p, bytes.len);
-	return hf_buf_ok(&p->bytes);
-}
-
 /* What goes to a sink is judged as what goes to a buffer; the body of an error does not go there. */
 TEST(a_sink_gets_the_body)
 {
-	struct poured p = {{poured_begin, poured_take}, HF_BUF_MAX(8), 0};
+	hf_auto(poured) p = poured_new(8);
 	WORLD(PLAIN,
 		{"HTTP/1.1 206 Partial\r\nContent-Length: 4\r\n"
 		 "Content-Range: bytes 3-6/10\r\n\r\n3456",
@@ -275,7 +251,6 @@ TEST(a_sink_gets_the_body)
 	CHECK_ERR(hf_http_do(h, &r, &a), HF_EIO);
 	r.len = 9;
 	CHECK_ERR(hf_http_do(h, &r, &a), HF_EFATAL); /* the sink's own error */
-	hf_buf_clear(&p.bytes);
 }
 
 /* ---- waiting ---- */
