@@ -44,6 +44,8 @@ enum {
 	 * one that is poured it holds only some MiB.
 	 */
 	RANGE_FAR_MAX = 20 << 20,
+	/* And where requests wait for no others: with 20 MiB it takes as long and 80 MiB more memory. */
+	RANGE_PIPED_MAX = 8 << 20,
 	RANGE_FAR_MIN = 4 << 20,
 	RANGE_FAR_GAP = 1 << 20,
 	RANGE_WRITE = 64 << 20, /* a blob that many want is given to several workers */

@@ -34,7 +34,11 @@ struct limits {
 size_t
 restore_range_max(const struct hf_restore *r)
 {
-	return hf_store_is_near(hf_repo_store(r->repo)) ? RANGE_MAX : RANGE_FAR_MAX;
+	const struct hf_store *s = hf_repo_store(r->repo);
+
+	if (hf_store_is_near(s))
+		return RANGE_MAX;
+	return hf_store_pipelines(s) ? RANGE_PIPED_MAX : RANGE_FAR_MAX;
 }
 
 /*

@@ -360,6 +360,7 @@ sftp_open(
 	new->store = (struct hf_store){.ops = &ops,
 		.url = hf_place_shown(url),
 		.connections = connections,
+		.pipelines = true,
 		/* A server that is stuck is stuck here, too. */
 		.within_s = fmin(SFTP_CHANGE_S, o->stuck_s)};
 	new->root = root_of(place.path);

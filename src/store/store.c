@@ -323,6 +323,7 @@ hf_store_wrap(struct hf_store *s, const struct hf_store_ops *ops, struct hf_stor
 		.can_hold = inner->can_hold,
 		.pours = inner->pours,
 		.is_near = inner->is_near,
+		.pipelines = inner->pipelines,
 		.has_copies = inner->has_copies,
 		.thaw = inner->thaw,
 		.within_s = inner->within_s,
@@ -334,6 +335,12 @@ bool
 hf_store_is_near(const struct hf_store *s)
 {
 	return s->is_near;
+}
+
+bool
+hf_store_pipelines(const struct hf_store *s)
+{
+	return s->pipelines;
 }
 
 bool

@@ -222,6 +222,9 @@ bool hf_store_promises(const struct hf_store *s, enum hf_promise what);
 /* True when a call costs no round trip to another computer, so that more of them cost little. */
 bool hf_store_is_near(const struct hf_store *s);
 
+/* Whether requests follow each other without waiting, so that short reads cost what long ones do. */
+bool hf_store_pipelines(const struct hf_store *s);
+
 /* True when what has been read of index files, snapshots and trees is kept on this machine. */
 bool hf_store_has_copies(const struct hf_store *s);
 
@@ -286,6 +289,7 @@ struct hf_store {
 	bool can_hold;
 	bool pours;
 	bool is_near;           /* a call costs no round trip to another computer */
+	bool pipelines;
 	bool has_copies;        /* of metadata, which the first call fetches whole */
 	atomic_bool has_config; /* of a backend: it was seen; see hf_store_doubts() */
 	struct hf_thaw thaw;
