@@ -23,6 +23,7 @@
 
 #include "base/group.h"
 #include "codec/chunker.h"
+#include "codec/sha256_many.h"
 #include "engine/backup.h"
 #include "engine/meta.h"
 #include "engine/targets.h"
@@ -33,6 +34,7 @@ enum {
 	MAX_FILES_WAITING = 256,
 	MAX_WORKERS = 128, /* however many files shall be read at once */
 	CHUNKS_PER_WORKER = 1,
+	CHUNKS_AT_ONCE = 2, /* hashed side by side; more large ones gain nothing (ADR 17) */
 	READ_STEP = 256 << 10,
 	DIR_SPILL = 4 << 20,
 };
@@ -108,7 +110,8 @@ struct chunk {
 	struct file *file;
 	uint64_t number;
 	size_t len;
-	uint8_t *p; /* HF_CHUNK_MAX bytes; owned */
+	struct hf_id id; /* when it is hashed */
+	uint8_t *p;      /* HF_CHUNK_MAX bytes; owned */
 };
 
 struct backup {
@@ -150,6 +153,7 @@ struct worker {
 	struct hf_sealer *sealer;
 	struct hf_reader *reader;
 	struct hf_meta *meta;
+	struct hf_many *many;
 	struct hf_buf path; /* absolute path on disk, with a NUL behind it */
 	struct hf_buf snap; /* path in the snapshot, the same */
 	struct hf_buf json, tree;
@@ -176,9 +180,10 @@ void walk_end(struct backup *b);
 /* Waits for room. HF_ECANCELED: stopped. Takes `job`, also on failure. */
 struct hf_err *push_file(struct backup *b, struct file_job *job) HF_MUST;
 
-/* Either a chunk or a file comes out; false: there will be no more of either. */
-bool take_work(struct backup *b, struct chunk **chunk, struct file_job **job);
-void read_end(struct backup *b); /* the file that take_work() gave is read */
+/* Either a list of chunks or a file comes out; false: there will be no more of either. */
+bool take_work(struct backup *b, struct chunk **chunks, struct file_job **job);
+struct chunk *chunk_try_take(struct backup *b); /* one that waits to be saved; never waits */
+void read_end(struct backup *b);                /* the file that take_work() gave is read */
 
 struct chunk *chunk_new(void);
 void chunk_free(struct chunk *c);
@@ -243,12 +248,14 @@ void file_drop(struct file *f); /* the same, when the run has failed */
 struct hf_err *save_data(struct worker *w, struct hf_bytes data, struct hf_id *id,
 	uint64_t *size, uint64_t *stored) HF_MUST;
 
-/* Saves one chunk of a long file on this thread. Does not count down. */
-struct hf_err *file_save_chunk(
-	struct worker *w, struct file *f, uint64_t number, struct hf_bytes data) HF_MUST;
+/*
+ * Saves a chunk of a long file that this thread keeps; and one of those that wait, if there are any, as two
+ * are hashed together. So another file may be completed, and w->json and the like be used.
+ */
+struct hf_err *file_save_chunk(struct worker *w, struct chunk *c) HF_MUST;
 
-/* The same for a chunk that was given away; counts down, and gives the memory back. */
-struct hf_err *do_chunk(struct worker *w, struct chunk *c) HF_MUST;
+/* Saves chunks that were given away, which are a list; counts down, and gives their memory back. */
+struct hf_err *do_chunks(struct worker *w, struct chunk *list) HF_MUST;
 
 /* The path of an entry in the snapshot, in w->snap. */
 const char *snap_path(struct worker *w, const struct dir *d, struct hf_str name);

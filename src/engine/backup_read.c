@@ -79,18 +79,17 @@ emit(struct reading *r, size_t cut)
 
 	HF_TRY(check_stop(w->b));
 	HF_TRY(add_chunk(r));
-	uint64_t number = r->n_chunks++;
+	full->file = r->file;
+	full->number = r->n_chunks++;
+	full->len = cut;
 	next = chunk_try_get(w->b);
 	if (next != NULL) {
 		memcpy(next->p, full->p + cut, rest);
 		w->chunk = next;
-		full->file = r->file;
-		full->number = number;
-		full->len = cut;
 		count(&r->file->left, 1);
 		push_chunk(w->b, full);
 	} else {
-		HF_TRY(file_save_chunk(w, r->file, number, (struct hf_bytes){full->p, cut}));
+		HF_TRY(file_save_chunk(w, full));
 		memmove(full->p, full->p + cut, rest);
 	}
 	r->len = rest;
@@ -127,6 +126,7 @@ static struct hf_err *
 skip_hole(struct reading *r, uint64_t size)
 {
 	struct worker *w = r->w;
+	struct chunk *c = w->chunk;
 	struct hf_id zeros;
 	bool is_known = false;
 
@@ -134,11 +134,12 @@ skip_hole(struct reading *r, uint64_t size)
 		HF_TRY(check_stop(w->b));
 		HF_TRY(add_chunk(r));
 		if (!is_known) {
-			memset(w->chunk->p, 0, HF_CHUNK_MIN);
-			HF_TRY(file_save_chunk(w, r->file, r->n_chunks,
-				(struct hf_bytes){w->chunk->p, HF_CHUNK_MIN}));
-			memcpy(&zeros, r->file->ids.p + r->n_chunks * sizeof zeros,
-				sizeof zeros);
+			memset(c->p, 0, HF_CHUNK_MIN);
+			c->file = r->file;
+			c->number = r->n_chunks;
+			c->len = HF_CHUNK_MIN;
+			HF_TRY(file_save_chunk(w, c));
+			zeros = c->id;
 			is_known = true;
 		} else {
 			count(&w->b->progress->bytes_done, HF_CHUNK_MIN);
@@ -382,7 +383,7 @@ work_loop(void *backup)
 	w->chunk = chunk_new();
 	while (take_work(b, &c, &job)) {
 		if (c != NULL) {
-			HF_TRY(do_chunk(w, c));
+			HF_TRY(do_chunks(w, c));
 			continue;
 		}
 		struct hf_err *e = do_file(w, job);

@@ -102,10 +102,34 @@ is_work_coming(const struct backup *b)
 	return b->walking > 0 || b->n_dirs > 0 || b->reading > 0;
 }
 
-bool
-take_work(struct backup *b, struct chunk **chunk, struct file_job **job)
+/* With b->lock held: the first that waits, and up to n - 1 behind it; or NULL. */
+static struct chunk *
+take_chunks(struct backup *b, unsigned n)
 {
-	*chunk = NULL;
+	struct chunk *first = b->chunks, **end = &b->chunks;
+
+	while (n-- > 0 && *end != NULL)
+		end = &(*end)->next;
+	if (*end == NULL)
+		b->chunks_tail = &b->chunks;
+	b->chunks = *end;
+	*end = NULL;
+	return first;
+}
+
+struct chunk *
+chunk_try_take(struct backup *b)
+{
+	pthread_mutex_lock(&b->lock);
+	struct chunk *c = take_chunks(b, 1);
+	pthread_mutex_unlock(&b->lock);
+	return c;
+}
+
+bool
+take_work(struct backup *b, struct chunk **chunks, struct file_job **job)
+{
+	*chunks = NULL;
 	*job = NULL;
 	pthread_mutex_lock(&b->lock);
 	while (b->chunks == NULL && b->n_files == 0 && is_work_coming(b) &&
@@ -114,10 +138,7 @@ take_work(struct backup *b, struct chunk **chunk, struct file_job **job)
 	if (atomic_load(&b->is_stopped)) {
 		/* what waits is freed at the end of the run */
 	} else if (b->chunks != NULL) {
-		*chunk = b->chunks;
-		b->chunks = b->chunks->next;
-		if (b->chunks == NULL)
-			b->chunks_tail = &b->chunks;
+		*chunks = take_chunks(b, CHUNKS_AT_ONCE);
 	} else if (b->n_files > 0) {
 		*job = b->files[b->files_head];
 		b->files_head = (b->files_head + 1) % MAX_FILES_WAITING;
@@ -126,7 +147,7 @@ take_work(struct backup *b, struct chunk **chunk, struct file_job **job)
 			pthread_cond_broadcast(&b->room_cond);
 	}
 	pthread_mutex_unlock(&b->lock);
-	return *chunk != NULL || *job != NULL;
+	return *chunks != NULL || *job != NULL;
 }
 
 void
@@ -197,6 +218,7 @@ worker_new(struct backup *b)
 	w->sealer = hf_sealer_new(b->saver);
 	w->reader = hf_reader_new(b->repo, b->ix);
 	w->meta = hf_meta_new(b->o->with_atime);
+	w->many = hf_many_new();
 	w->path = w->snap = (struct hf_buf)HF_BUF_MAX(64 << 20);
 	w->json = w->tree = DIR_BUF;
 	return w;
@@ -211,6 +233,7 @@ worker_free(struct worker *w)
 	hf_sealer_free(w->sealer);
 	hf_reader_free(w->reader);
 	hf_meta_free(w->meta);
+	hf_many_free(w->many);
 	hf_buf_clear(&w->path);
 	hf_buf_clear(&w->snap);
 	hf_buf_clear(&w->json);

@@ -288,7 +288,7 @@ struct hf_store {
 	atomic_uint promises; /* enum hf_promise; of a wrapper nobody asks it */
 	bool can_hold;
 	bool pours;
-	bool is_near;           /* a call costs no round trip to another computer */
+	bool is_near; /* a call costs no round trip to another computer */
 	bool pipelines;
 	bool has_copies;        /* of metadata, which the first call fetches whole */
 	atomic_bool has_config; /* of a backend: it was seen; see hf_store_doubts() */
