@@ -288,7 +288,7 @@ def is_told_to_stop(tmp):
     with locking.Held(ours, g.repo, "delay@2:put:pack", "prune", "--max-unused", "0", "--pack-size", "4",
                       gate=g.tmp / "gate") as p:
         locking.until("a new pack", lambda: repos.files(g.repo, "data") - before)
-        p.signal(signal.SIGINT)
+        p.tell(signal.SIGINT)
         p.release()
         tap.eq(p.end(), 130, p.stderr())
     tap.eq(repos.locks(g.repo), [])

@@ -15,6 +15,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -126,6 +127,13 @@ class Run:
 
     def signal(self, number):
         self.p.send_signal(number)
+
+    def tell(self, number):
+        """Sends a signal, and waits until it has been taken."""
+        status = pathlib.Path(f"/proc/{self.pid}/status")
+        self.signal(number)
+        until("the signal is taken", lambda: not re.search(r"^ShdPnd:\t0*[^0\n]", status.read_text(), re.M))
+        time.sleep(0.1)  # until it has done what is to be done
 
     def stop(self):
         """Stops it as Ctrl-Z cannot, and sees to it that it has."""

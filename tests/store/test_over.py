@@ -397,8 +397,7 @@ def check_fetches_each_tree_once(rig):
     gate.touch()
     with p.run("-o", "fault.plan=delay@1+:600000:get:pack", "-o", f"fault.while={gate}", "check") as run:
         until("its folder", lambda: list(place.glob("restic-check-cache-*/*/index/*/*")) or run.p.poll() is not None)
-        run.signal(signal.SIGINT)
-        time.sleep(0.1)
+        run.tell(signal.SIGINT)
         gate.unlink()
         tap.eq(run.end(), 130, run.stderr())
     tap.eq(list(place.iterdir()), [], "what is left after an interrupt")
