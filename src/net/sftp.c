@@ -9,11 +9,11 @@
 #include "net/sftp_i.h"
 
 enum {
-	PIECE = 32 << 10, /* every server can do that much (the draft, 3) */
-	MAX_PIECE = 128 << 10,
-	HANDLES = 32,     /* open at once, if the server does not say how many */
-	LOOK_MS = 200,    /* between two looks whether to give up */
-	STUCK_FACTOR = 4, /* for a request that waits while others are answered */
+	PIECE = 32 << 10,      /* every server can do that much (the draft, 3) */
+	MAX_PIECE = 255 << 10, /* as much as OpenSSH reads and writes at once */
+	HANDLES = 32,          /* open at once, if the server does not say how many */
+	LOOK_MS = 200,         /* between two looks whether to give up */
+	STUCK_FACTOR = 4,      /* for a request that waits while others are answered */
 };
 static const double grace_s = 2; /* as in restic */
 static const double stop_s = 2;  /* for what is under way when the user wants to stop */
