@@ -28,7 +28,6 @@ struct reading {
 	uint64_t hole_end;   /* we know of zeros from `off` up to here */
 	uint64_t data_until; /* and that there is no hole from `off` up to here */
 	uint64_t total;
-	uint64_t n_chunks;
 	struct file_job *job; /* owned until a file takes it */
 	struct file *file;    /* when there is more than one chunk; one hold on it */
 	bool has_changed;     /* others wrote to it */
@@ -54,15 +53,19 @@ fill(struct reading *r)
 	return true;
 }
 
-/* The place for one more chunk's id, and a file if this is not the only chunk. */
+/* The first `len` bytes become the file's next chunk; and there is a file, if this is not the only one. */
 static struct hf_err *
-add_chunk(struct reading *r)
+add_chunk(struct reading *r, size_t len)
 {
 	static const struct hf_id none;
+	struct chunk *c = r->w->chunk;
 
 	if (r->file == NULL)
 		r->file = file_new(hf_steal(r->job), r->start);
+	c->file = r->file;
+	c->len = len;
 	pthread_mutex_lock(&r->file->lock);
+	c->number = r->file->ids.len / sizeof none;
 	hf_buf_add(&r->file->ids, &none, sizeof none);
 	struct hf_err *e = hf_buf_ok(&r->file->ids);
 	pthread_mutex_unlock(&r->file->lock);
@@ -78,10 +81,7 @@ emit(struct reading *r, size_t cut)
 	size_t rest = r->len - cut;
 
 	HF_TRY(check_stop(w->b));
-	HF_TRY(add_chunk(r));
-	full->file = r->file;
-	full->number = r->n_chunks++;
-	full->len = cut;
+	HF_TRY(add_chunk(r, cut));
 	next = chunk_try_get(w->b);
 	if (next != NULL) {
 		memcpy(next->p, full->p + cut, rest);
@@ -132,21 +132,16 @@ skip_hole(struct reading *r, uint64_t size)
 
 	while (is_in_hole(r, size)) {
 		HF_TRY(check_stop(w->b));
-		HF_TRY(add_chunk(r));
+		HF_TRY(add_chunk(r, HF_CHUNK_MIN));
 		if (!is_known) {
 			memset(c->p, 0, HF_CHUNK_MIN);
-			c->file = r->file;
-			c->number = r->n_chunks;
-			c->len = HF_CHUNK_MIN;
 			HF_TRY(file_save_chunk(w, c));
 			zeros = c->id;
 			is_known = true;
 		} else {
 			count(&w->b->progress->bytes_done, HF_CHUNK_MIN);
-			memcpy(r->file->ids.p + r->n_chunks * sizeof zeros, &zeros,
-				sizeof zeros);
+			memcpy(r->file->ids.p + c->number * sizeof zeros, &zeros, sizeof zeros);
 		}
-		r->n_chunks++;
 		r->off += HF_CHUNK_MIN;
 		r->total += HF_CHUNK_MIN;
 		r->len = r->searched = 0;
