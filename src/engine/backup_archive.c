@@ -9,27 +9,15 @@
  * and that complaint is none.
  */
 #include <locale.h>
-#include <stdlib.h>
 
-#include "base/endian.h"
-#include "base/host.h"
+#include "engine/archive_attrs.h"
 #include "engine/backup_i.h"
 #include "engine/libarchive.h"
 
 enum {
 	READ_SIZE = 1 << 20,
 	MAX_PATH = 1 << 20,
-	MAX_ATTRS = 64 << 20, /* bytes of names and values of one entry */
 	NOBODY = 65534,
-};
-
-#define ACL_ACCESS  "system.posix_acl_access"
-#define ACL_DEFAULT "system.posix_acl_default"
-
-/* An attribute while its bytes may still move. */
-struct attr {
-	uint64_t name, value; /* in `bytes` */
-	uint64_t name_len, value_len;
 };
 
 struct unpack {
@@ -40,7 +28,7 @@ struct unpack {
 	locale_t c_locale;
 	struct hf_buf path;   /* clean, without a slash in front; a NUL behind it */
 	struct hf_buf target; /* the same */
-	struct hf_buf bytes, attrs, xattrs;
+	struct hf_archive_attrs attrs;
 
 	/* The content of the entry that is being read. */
 	const uint8_t *block;
@@ -58,9 +46,7 @@ unpack_clear(struct unpack *u)
 		freelocale(u->c_locale);
 	hf_buf_clear(&u->path);
 	hf_buf_clear(&u->target);
-	hf_buf_clear(&u->bytes);
-	hf_buf_clear(&u->attrs);
-	hf_buf_clear(&u->xattrs);
+	hf_archive_attrs_clear(&u->attrs);
 }
 
 static struct hf_err *
@@ -107,229 +93,6 @@ last_part(const struct hf_buf *path)
 	const char *slash = strrchr(p, '/');
 
 	return hf_str(slash != NULL ? slash + 1 : p);
-}
-
-/* ---- attributes ---- */
-
-static void
-add_attr(struct unpack *u, struct hf_str name, struct hf_bytes value)
-{
-	struct attr x = {u->bytes.len, u->bytes.len + name.len, name.len, value.len};
-
-	hf_buf_add(&u->bytes, name.p, name.len);
-	hf_buf_add(&u->bytes, value.p, value.len);
-	hf_buf_add(&u->attrs, &x, sizeof x);
-}
-
-/* The sign that ends a key in pax headers stands in a name as GNU tar and others write it. */
-static size_t
-decode_name(const char *name, char *out)
-{
-	size_t len = 0;
-
-	while (*name != '\0') {
-		bool is_equals = strncmp(name, "%3D", 3) == 0;
-
-		if (is_equals || strncmp(name, "%25", 3) == 0) {
-			out[len++] = is_equals ? '=' : '%';
-			name += 3;
-		} else {
-			out[len++] = *name++;
-		}
-	}
-	return len;
-}
-
-static void
-add_xattrs(struct unpack *u)
-{
-	const char *name;
-	const void *value;
-	size_t len;
-
-	archive_entry_xattr_reset(u->entry);
-	while (archive_entry_xattr_next(u->entry, &name, &value, &len) == ARCHIVE_OK) {
-		hf_autofree char *decoded = hf_alloc_(strlen(name) + 1, 1);
-		size_t n = decode_name(name, decoded);
-
-		if (n > 0)
-			add_attr(u, (struct hf_str){decoded, n}, (struct hf_bytes){value, len});
-	}
-}
-
-/* One entry of an ACL as Linux keeps it. */
-struct ace {
-	uint16_t tag, perm;
-	uint32_t id;
-};
-
-static int
-compare_aces(const void *a, const void *b)
-{
-	const struct ace *x = a, *y = b;
-
-	if (x->tag != y->tag)
-		return x->tag < y->tag ? -1 : 1;
-	return (x->id > y->id) - (x->id < y->id);
-}
-
-/* The id of a user or group that the archive names by name only. */
-static struct hf_err *
-find_id(bool is_user, const char *name, uint32_t *id)
-{
-	bool is_known =
-		name != NULL && (is_user ? hf_user_id(name, id) : hf_group_id(name, id));
-
-	return is_known ? NULL
-			: hf_err(HF_EINVAL, "the ACL names the %s %s, which nobody knows here",
-				  is_user ? "user" : "group", name != NULL ? name : "?");
-}
-
-/* False: it is no entry that Linux has. */
-static bool
-tag_of(int tag, struct ace *out)
-{
-	out->id = UINT32_MAX;
-	switch (tag) {
-	case ARCHIVE_ENTRY_ACL_USER_OBJ:
-		out->tag = 0x01;
-		return true;
-	case ARCHIVE_ENTRY_ACL_USER:
-		out->tag = 0x02;
-		return true;
-	case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
-		out->tag = 0x04;
-		return true;
-	case ARCHIVE_ENTRY_ACL_GROUP:
-		out->tag = 0x08;
-		return true;
-	case ARCHIVE_ENTRY_ACL_MASK:
-		out->tag = 0x10;
-		return true;
-	case ARCHIVE_ENTRY_ACL_OTHER:
-		out->tag = 0x20;
-		return true;
-	default:
-		return false;
-	}
-}
-
-/*
- * Where an ACL has a mask, that is what stat() shows as the group's permissions; libarchive puts
- * those of the group's own entry there.
- */
-static mode_t
-perm_of(struct archive_entry *e)
-{
-	mode_t perm = archive_entry_perm(e);
-	int type, permset, tag, id;
-	const char *name;
-
-	archive_entry_acl_reset(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS);
-	while (archive_entry_acl_next(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag,
-		       &id, &name) == ARCHIVE_OK)
-		if (tag == ARCHIVE_ENTRY_ACL_MASK)
-			perm = (perm & ~(mode_t)070) | (mode_t)(permset & 7) << 3;
-	return perm;
-}
-
-static bool
-has_attr(const struct unpack *u, const char *name)
-{
-	for (size_t i = 0; i < u->attrs.len / sizeof(struct attr); i++) {
-		const struct attr *x = (const struct attr *)(const void *)u->attrs.p + i;
-
-		if (hf_str_is((struct hf_str){(const char *)u->bytes.p + x->name, x->name_len},
-			    name))
-			return true;
-	}
-	return false;
-}
-
-/* An ACL that is there as text becomes the attribute that Linux has for it. */
-static struct hf_err *
-add_acl(struct unpack *u, int which, const char *attr)
-{
-	hf_auto(hf_buf) aces = HF_BUF_MAX(1 << 20), value = HF_BUF_MAX(1 << 20);
-	int n = archive_entry_acl_reset(u->entry, which), type, perm, tag, id;
-	const char *name;
-
-	if (n == 0 || (which == ARCHIVE_ENTRY_ACL_TYPE_ACCESS && n <= 3) || has_attr(u, attr))
-		return NULL;
-	while (archive_entry_acl_next(u->entry, which, &type, &perm, &tag, &id, &name) ==
-		ARCHIVE_OK) {
-		struct ace ace = {.perm = (uint16_t)(perm & 7)};
-
-		if (!tag_of(tag, &ace))
-			continue;
-		if (ace.tag == 0x02 || ace.tag == 0x08) {
-			ace.id = (uint32_t)id;
-			if (id < 0)
-				HF_TRY(find_id(ace.tag == 0x02, name, &ace.id));
-		}
-		hf_buf_add(&aces, &ace, sizeof ace);
-	}
-	if (aces.len == 0)
-		return NULL;
-	qsort(aces.p, aces.len / sizeof(struct ace), sizeof(struct ace), compare_aces);
-	hf_buf_add(&value, "\2\0\0\0", 4);
-	for (size_t i = 0; i < aces.len / sizeof(struct ace); i++) {
-		struct ace ace;
-		uint8_t raw[8];
-
-		memcpy(&ace, aces.p + i * sizeof ace, sizeof ace);
-		hf_put_le32(raw, ace.tag | (uint32_t)ace.perm << 16);
-		hf_put_le32(raw + 4, ace.id);
-		hf_buf_add(&value, raw, sizeof raw);
-	}
-	add_attr(u, hf_str(attr), hf_buf_bytes(&value));
-	return hf_buf_ok(&value);
-}
-
-static int
-compare_xattrs(const void *a, const void *b)
-{
-	const struct hf_xattr *x = a, *y = b;
-
-	return hf_str_cmp(x->name, y->name);
-}
-
-/* Attributes sorted by name, each once; some programs write one in several ways. */
-static struct hf_err *
-make_xattrs(struct unpack *u, struct hf_node *node)
-{
-	struct hf_xattr *x;
-	size_t n;
-
-	hf_buf_reset(&u->bytes);
-	hf_buf_reset(&u->attrs);
-	hf_buf_reset(&u->xattrs);
-	add_xattrs(u);
-	struct hf_err *e = add_acl(u, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, ACL_ACCESS);
-	if (e == NULL)
-		e = add_acl(u, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, ACL_DEFAULT);
-	if (e != NULL)
-		report(u->w, (const char *)u->path.p,
-			hf_err_in(e, "incomplete metadata for %s", (const char *)u->path.p));
-	HF_TRY(hf_buf_ok(&u->bytes));
-	HF_TRY(hf_buf_ok(&u->attrs));
-	n = u->attrs.len / sizeof(struct attr);
-	for (size_t i = 0; i < n; i++) {
-		const struct attr *at = (const struct attr *)(const void *)u->attrs.p + i;
-		struct hf_xattr one = {{(const char *)u->bytes.p + at->name, at->name_len},
-			{u->bytes.p + at->value, at->value_len}};
-
-		hf_buf_add(&u->xattrs, &one, sizeof one);
-	}
-	HF_TRY(hf_buf_ok(&u->xattrs));
-	x = (struct hf_xattr *)(void *)u->xattrs.p;
-	if (n > 1)
-		qsort(x, n, sizeof *x, compare_xattrs);
-	for (size_t i = 0; i < n; i++)
-		if (node->n_xattrs == 0 || !hf_str_eq(x[i].name, x[node->n_xattrs - 1].name))
-			x[node->n_xattrs++] = x[i];
-	node->xattrs = x;
-	return NULL;
 }
 
 /* ---- nodes ---- */
@@ -388,6 +151,18 @@ owner(struct unpack *u, int64_t id)
 	return NOBODY;
 }
 
+/* What cannot be had of its attributes is told, and left out. */
+static struct hf_err *
+add_attrs(struct unpack *u, struct hf_node *n)
+{
+	struct hf_err *odd = NULL, *e = hf_archive_attrs_add(&u->attrs, u->entry, n, &odd);
+
+	if (odd != NULL)
+		report(u->w, (const char *)u->path.p,
+			hf_err_in(odd, "incomplete metadata for %s", (const char *)u->path.p));
+	return e;
+}
+
 static struct hf_err *
 make_node(struct unpack *u, struct hf_node *n)
 {
@@ -397,7 +172,7 @@ make_node(struct unpack *u, struct hf_node *n)
 	*n = (struct hf_node){
 		.name = last_part(&u->path),
 		.type = type_of(type),
-		.mode = hf_mode_from_stat(type | perm_of(e)),
+		.mode = hf_mode_from_stat(type | hf_archive_perm(e)),
 		.mtime = time_of(archive_entry_mtime(e), archive_entry_mtime_nsec(e)),
 		.uid = owner(u, archive_entry_uid(e)),
 		.gid = owner(u, archive_entry_gid(e)),
@@ -419,7 +194,7 @@ make_node(struct unpack *u, struct hf_node *n)
 		n->links = 0; /* as in a backup */
 	if (n->type == HF_NODE_DEV || n->type == HF_NODE_CHARDEV)
 		n->device = archive_entry_rdev(e);
-	return make_xattrs(u, n);
+	return add_attrs(u, n);
 }
 
 /* ---- content ---- */
@@ -617,9 +392,7 @@ walk_archive(struct worker *w)
 		.d = d,
 		.path = HF_BUF_MAX(MAX_PATH),
 		.target = HF_BUF_MAX(MAX_PATH),
-		.bytes = HF_BUF_SPOOL(MAX_ATTRS),
-		.attrs = HF_BUF_SPOOL(MAX_ATTRS),
-		.xattrs = HF_BUF_SPOOL(MAX_ATTRS),
+		.attrs = HF_ARCHIVE_ATTRS,
 	};
 
 	d->catalog = catalog_new();
