@@ -184,10 +184,7 @@ join(const struct hf_strings *l)
 {
 	hf_auto(hf_buf) text = HF_BUF_MAX(16 << 20);
 
-	for (size_t i = 0; i < l->len; i++) {
-		hf_buf_add_str(&text, i > 0 ? "\n" : "");
-		hf_buf_add_str(&text, l->v[i]);
-	}
+	hf_strings_join(&text, l, "\n");
 	return hf_str_dup(hf_bytes_str(hf_buf_bytes(&text)));
 }
 
@@ -227,8 +224,7 @@ add_list(struct hf_buf *out, const char *what, const struct hf_strings *l)
 	if (l->len == 0)
 		return;
 	hf_buf_addf(out, "%s%s [", out->len > 0 ? ", " : "", what);
-	for (size_t i = 0; i < l->len; i++)
-		hf_buf_addf(out, "%s%s", i > 0 ? " " : "", l->v[i]);
+	hf_strings_join(out, l, " ");
 	hf_buf_add_char(out, ']');
 }
 
@@ -262,15 +258,6 @@ print_part(struct hf_cli *cli, const char *what, const struct hf_snapshot *const
 	hf_say(cli->out, HF_SAY_NORMAL, "\n");
 }
 
-static void
-strings_json(struct hf_jout *o, const struct hf_strings *l)
-{
-	hf_jout_array(o);
-	for (size_t i = 0; i < l->len; i++)
-		hf_jout_str(o, hf_str(l->v[i]));
-	hf_jout_array_end(o);
-}
-
 /* The newest first. */
 static void
 snapshots_json(struct hf_jout *o, const char *key, const struct hf_snapshot *const *v, size_t n)
@@ -300,7 +287,7 @@ reasons_json(struct hf_jout *o, const struct judged *j)
 		hf_jout_key(o, "snapshot");
 		hf_snapshot_json(o, j->keep[i]);
 		hf_jout_key(o, "matches");
-		strings_json(o, j->matches[i]);
+		hf_strings_json(o, j->matches[i]);
 		hf_jout_object_end(o);
 	}
 	hf_jout_array_end(o);
@@ -313,17 +300,11 @@ group_json(struct hf_jout *o, const struct hf_group_of *g, unsigned by, const st
 
 	hf_jout_object(o);
 	hf_jout_key(o, "tags");
-	if ((by & HF_BY_TAGS) != 0 && s->tags.len > 0)
-		strings_json(o, &s->tags);
-	else
-		hf_jout_null(o);
+	hf_strings_json(o, (by & HF_BY_TAGS) != 0 ? &s->tags : NULL);
 	hf_jout_key(o, "host");
 	hf_jout_str(o, hf_str((by & HF_BY_HOST) != 0 ? s->hostname : ""));
 	hf_jout_key(o, "paths");
-	if ((by & HF_BY_PATHS) != 0 && s->paths.len > 0)
-		strings_json(o, &s->paths);
-	else
-		hf_jout_null(o);
+	hf_strings_json(o, (by & HF_BY_PATHS) != 0 ? &s->paths : NULL);
 	snapshots_json(o, "keep", j->keep, j->n_keep);
 	snapshots_json(o, "remove", j->remove, j->n_remove);
 	reasons_json(o, j);

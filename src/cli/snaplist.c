@@ -114,8 +114,8 @@ hf_groups_make(const struct hf_snapshots *list, unsigned by, struct hf_groups *o
 	}
 }
 
-static void
-strings_json(struct hf_jout *o, const struct hf_strings *l)
+void
+hf_strings_json(struct hf_jout *o, const struct hf_strings *l)
 {
 	if (l == NULL || l->len == 0) {
 		hf_jout_null(o);
@@ -136,14 +136,14 @@ hf_group_key_json(struct hf_jout *o, const struct hf_group_of *g, unsigned by)
 	hf_jout_key(o, "hostname");
 	hf_jout_str(o, hf_str((by & HF_BY_HOST) != 0 ? host_of(s) : ""));
 	hf_jout_key(o, "paths");
-	strings_json(o, (by & HF_BY_PATHS) != 0 ? &s->paths : NULL);
+	hf_strings_json(o, (by & HF_BY_PATHS) != 0 ? &s->paths : NULL);
 	hf_jout_key(o, "tags");
-	strings_json(o, (by & HF_BY_TAGS) != 0 ? &s->tags : NULL);
+	hf_strings_json(o, (by & HF_BY_TAGS) != 0 ? &s->tags : NULL);
 	hf_jout_object_end(o);
 }
 
-static void
-add_joined(struct hf_buf *out, const struct hf_strings *l, const char *separator)
+void
+hf_strings_join(struct hf_buf *out, const struct hf_strings *l, const char *separator)
 {
 	for (size_t i = 0; i < l->len; i++) {
 		hf_buf_add_str(out, i > 0 ? separator : "");
@@ -161,12 +161,12 @@ hf_group_text(struct hf_buf *out, const struct hf_group_of *g, unsigned by)
 		hf_buf_addf(out, "host [%s]", host_of(s));
 	if ((by & HF_BY_TAGS) != 0 && s->tags.len > 0) {
 		hf_buf_add_str(out, out->len > before ? ", tags [" : "tags [");
-		add_joined(out, &s->tags, ", ");
+		hf_strings_join(out, &s->tags, ", ");
 		hf_buf_add_char(out, ']');
 	}
 	if ((by & HF_BY_PATHS) != 0 && s->paths.len > 0) {
 		hf_buf_add_str(out, out->len > before ? ", paths [" : "paths [");
-		add_joined(out, &s->paths, ", ");
+		hf_strings_join(out, &s->paths, ", ");
 		hf_buf_add_char(out, ']');
 	}
 }
@@ -201,7 +201,7 @@ add_joined_cell(struct hf_table *t, const struct hf_strings *l, const char *sepa
 {
 	hf_auto(hf_buf) cell = HF_BUF_MAX(MAX_CELL);
 
-	add_joined(&cell, l, separator);
+	hf_strings_join(&cell, l, separator);
 	hf_buf_add_char(&cell, '\0');
 	hf_table_add(t, cell.is_full ? "" : (const char *)cell.p);
 }
@@ -286,7 +286,7 @@ void
 hf_snapshot_sentence(struct hf_buf *out, const struct hf_snapshot *s)
 {
 	hf_buf_addf(out, "snapshot %.8s of [", hf_id_hex(&s->id).s);
-	add_joined(out, &s->paths, " ");
+	hf_strings_join(out, &s->paths, " ");
 	hf_buf_add_str(out, "] at ");
 	hf_go_time(out, &s->time);
 	hf_buf_addf(out, " by %s@%s", s->username != NULL ? s->username : "", host_of(s));

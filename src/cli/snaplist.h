@@ -32,6 +32,12 @@ void hf_groups_clear(struct hf_groups *g);
  */
 void hf_groups_make(const struct hf_snapshots *list, unsigned by, struct hf_groups *out);
 
+/* Writes an array of strings; null if there are none, or no list. */
+void hf_strings_json(struct hf_jout *o, const struct hf_strings *l);
+
+/* Appends all of them, with `separator` in between. */
+void hf_strings_join(struct hf_buf *out, const struct hf_strings *l, const char *separator);
+
 /* Writes {"hostname":…,"paths":…,"tags":…}. */
 void hf_group_key_json(struct hf_jout *o, const struct hf_group_of *g, unsigned by);
 
