@@ -124,6 +124,12 @@ struct hf_err *call_ended(struct call *c) HF_MUST;
 /* The same, and what a transfer of libcurl's means that ended with `rc`. */
 struct hf_err *call_failed(struct call *c, CURLcode rc) HF_MUST;
 
+/* ---- http_curl.c: a connection for each request, kept for the next ones ---- */
+
+/* One request and its answer. */
+struct hf_err *http_by_curl(struct call *c, const char *url) HF_MUST;
+void http_free_handles(struct hf_http *h);
+
 /* ---- h2.c: HTTP/2 on one socket that all requests share ---- */
 
 /* Takes the socket over, also on failure. */
