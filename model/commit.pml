@@ -11,7 +11,7 @@
  * deduplicate against it.  Bit i is the pack that attempt i of A uploads.  Each pack has an index
  * file of its own: the bit in `ix` is both "is named by an index" and "that index file is there".
  *
- * A: lock, load the index, PUT pack, PUT index, list the own lock (c3), PUT snapshot, then
+ * A: lock, load the index, PUT pack, PUT index, list the own lock (c3) or not, PUT snapshot, then
  * validate (c5): own lock listed, and every index file relied on listed.  If that fails, A
  * takes a new lock and does it all again.  What it uploaded itself counts as known then only if
  * it is confirmed: named by an index file, and the own lock seen in a listing afterwards.  The
@@ -163,7 +163,7 @@ again:
 	fi;
 #if ACK >= 1
 	if
-	:: lockA == my -> /* c3: confirmed */
+	:: lockA == my -> /* c3, or a refresh: confirmed */
 		atomic {
 			unconf = 0;
 			if
@@ -171,7 +171,8 @@ again:
 			:: else
 			fi
 		}
-	:: else ->
+	:: ACK >= 3 /* the last look is so young that c3 is left out */
+	:: lockA != my ->
 #if ACK == 1
 		goto failed
 #else
@@ -193,6 +194,7 @@ again:
 	/* c5: two listings at the same time, so that either may be the first. */
 	if
 	:: lockA == my;
+		unconf = 0;
 		if
 		:: (RELIED & ~ix) == 0
 		:: else -> goto redo

@@ -175,6 +175,7 @@ hf_session_regain(struct hf_session *s)
 	if (options.wait_s < REGAIN_WAIT)
 		options.wait_s = REGAIN_WAIT;
 	hf_store_early_forget(hf_repo_store(s->repo)); /* that was under the lost one */
+	hf_trail_lost(s->trail, hf_lease_seen(lost));
 	HF_TRY(take_lease(s, &options));
 	hf_err_free(hf_lease_release(lost));
 	return hf_trail_repair(s->trail, s->repo);

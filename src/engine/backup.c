@@ -405,6 +405,7 @@ lost_again(struct rounds *rounds, struct hf_err *e)
 static struct hf_err *
 begin_again(struct hf_repo *repo, struct rounds *rounds, const struct hf_backup_options *o)
 {
+	hf_trail_lost(rounds->trail, hf_lease_seen(rounds->lease));
 	HF_TRY(o->regain(o->regain_arg, &rounds->lease));
 	HF_TRY(hf_trail_repair(rounds->trail, repo));
 	rounds->before = rounds->ix;

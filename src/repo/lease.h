@@ -205,6 +205,18 @@ struct hf_err *hf_lease_validate(struct hf_lease *lease) HF_MUST;
  */
 bool hf_lease_looked_lately(struct hf_lease *lease);
 
+/* The same, not longer ago than a twelfth of that: 10 s. What acquires it looks, too. */
+bool hf_lease_looked_just_now(struct hf_lease *lease);
+
+/*
+ * Looks at the store have numbers, from 1 on: how many have begun, and the newest that found our lock
+ * without a break since hf_lease_acquire(), and nobody who excludes us. What was in the store when
+ * hf_lease_looks() said n was there under our lock as soon as hf_lease_seen() says more than n; that
+ * stays true after a loss. Verifications count, and so does each refresh. Both are 0 for a NULL lease.
+ */
+uint64_t hf_lease_looks(struct hf_lease *lease);
+uint64_t hf_lease_seen(struct hf_lease *lease);
+
 /* The gate of this lease, for hf_store_set_gate(). Dies with the lease. */
 struct hf_gate *hf_lease_gate(struct hf_lease *lease);
 

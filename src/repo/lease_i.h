@@ -50,6 +50,7 @@ struct hf_lease {
 	atomic_bool ends, is_asked;
 	atomic_uint_fast64_t fenced_bytes;
 	atomic_int_least64_t verified; /* ns, boot: the last listing that was as it should be */
+	atomic_uint_least64_t looks, seen;
 	enum hf_lease_state reported;
 	struct hf_group *group;
 };

@@ -115,8 +115,37 @@ hf_lease_looked_lately(struct hf_lease *l)
 	       state != HF_LEASE_FENCED && state != HF_LEASE_LOST;
 }
 
-struct hf_err *
-hf_lease_verify(struct hf_lease *l)
+bool
+hf_lease_looked_just_now(struct hf_lease *l)
+{
+	return hf_lease_looked_lately(l) &&
+	       lease_boot(l) - atomic_load(&l->verified) < hf_ns(l->pace.every / 12);
+}
+
+uint64_t
+hf_lease_looks(struct hf_lease *l)
+{
+	return l != NULL ? atomic_load(&l->looks) : 0;
+}
+
+uint64_t
+hf_lease_seen(struct hf_lease *l)
+{
+	return l != NULL ? atomic_load(&l->seen) : 0;
+}
+
+/* The look of this number has found our lock. */
+static void
+has_seen(struct hf_lease *l, uint64_t number)
+{
+	uint64_t seen = atomic_load(&l->seen);
+
+	while (seen < number && !atomic_compare_exchange_weak(&l->seen, &seen, number))
+		;
+}
+
+static struct hf_err *
+verify(struct hf_lease *l)
 {
 	hf_auto(sight) s = {0};
 
@@ -135,6 +164,16 @@ hf_lease_verify(struct hf_lease *l)
 		if (is_same)
 			return is_lost(l, "missing", NULL);
 	}
+}
+
+struct hf_err *
+hf_lease_verify(struct hf_lease *l)
+{
+	uint64_t number = atomic_fetch_add(&l->looks, 1) + 1;
+
+	HF_TRY(verify(l));
+	has_seen(l, number);
+	return NULL;
 }
 
 /* Waits without the bell, for which the lease's own thread listens. */
@@ -169,6 +208,7 @@ lease_refresh(struct hf_lease *l)
 	hf_auto(sight) s = {0};
 	struct own_file file = {.fd = -1};
 	int64_t begin = lease_boot(l), boot, wall;
+	uint64_t number = atomic_fetch_add(&l->looks, 1) + 1;
 
 	if (!hf_lease_looked_lately(l)) {
 		HF_TRY(look(l, &l->file.id, NULL, &s));
@@ -188,6 +228,7 @@ lease_refresh(struct hf_lease *l)
 	}
 	lease_extend(l, boot, wall);
 	atomic_store(&l->verified, lease_boot(l));
+	has_seen(l, number);
 	lease_delete_ghosts(l);
 	lease_tell(l, (struct hf_lease_event){.kind = HF_LEASE_EV_REFRESHED,
 			      .seconds = (double)(lease_boot(l) - begin) / 1e9});

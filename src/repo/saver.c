@@ -6,6 +6,9 @@
 
 enum {
 	INDEX_BLOBS = 50000,
+	LAST_MORE =
+		4
+		<< 20, /* bytes over the size of packs that the last two may come to, at most */
 	INDEX_AGE_S = 600,
 	MAX_UPLOADS = 128, /* threads, however many connections there may be */
 	SPARE_BUILDERS = 1,
@@ -106,19 +109,21 @@ builder_seal(struct builder *b, struct hf_aead *aead, bool verify)
 
 /* HF_ELOST: it is gone. When it cannot be found out now, the look at the end decides. */
 static struct hf_err *
-look_for_lock(struct hf_saver *s, bool *is_there)
+look_for_lock(struct hf_saver *s)
 {
 	struct hf_err *e = s->lease != NULL ? hf_lease_verify(s->lease) : NULL;
 
-	if (is_there != NULL)
-		*is_there = s->lease != NULL && e == NULL;
 	if (e == NULL || hf_err_code(e) == HF_ELOST)
 		return e;
 	hf_err_free(e);
 	return NULL;
 }
 
-/* Writes the packs that wait as one index file. Only with s->lock free. */
+/*
+ * Writes the packs that wait as one index file. Only with s->lock free. Behind the last one, whoever
+ * writes it, hf_saver_flush() looks for the lock; for those in between a refresh has to do, which has
+ * the same listings.
+ */
 static struct hf_err *
 save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 {
@@ -135,14 +140,12 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	 * it is repaired.
 	 */
 	if (s->lease == NULL || !hf_lease_looked_lately(s->lease))
-		HF_TRY(look_for_lock(s, NULL));
+		HF_TRY(look_for_lock(s));
 	HF_TRY(hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id));
 	hf_index_add_file(s->ix, &id);
-	hf_trail_file(s->trail, &id);
-	bool is_there;
-	HF_TRY(look_for_lock(s, &is_there));
-	if (is_there)
-		hf_trail_confirm(s->trail, &id, packs, n);
+	hf_trail_file(s->trail, &id, packs, n, hf_lease_looks(s->lease));
+	atomic_store(&s->must_look, true);
+	hf_trail_confirm(s->trail, hf_lease_seen(s->lease));
 	return NULL;
 }
 
@@ -323,12 +326,22 @@ merge(struct builder *to, const struct builder *b)
 	return NULL;
 }
 
+/* A quarter too much is one request less here and for each reader; the last blob of a pack can add more. */
+static bool
+fit_together(const struct hf_saver *s, const struct builder *a, const struct builder *b)
+{
+	size_t more = s->pack_size / 4 < LAST_MORE ? s->pack_size / 4 : LAST_MORE;
+
+	return a->bytes.len + b->bytes.len < s->pack_size + more &&
+	       a->entries.len + b->entries.len <= HF_PACK_MAX_ENTRIES;
+}
+
 static struct hf_err *
 flush_slots(struct hf_saver *s, struct slot slots[OPEN_PACKS])
 {
 	struct builder *a = hf_steal(slots[0].open), *b = hf_steal(slots[1].open);
 
-	if (a != NULL && b != NULL && a->bytes.len + b->bytes.len < s->pack_size) {
+	if (a != NULL && b != NULL && fit_together(s, a, b)) {
 		struct hf_err *e = merge(a, b);
 
 		builder_free(hf_steal(b));
@@ -345,6 +358,18 @@ flush_slots(struct hf_saver *s, struct slot slots[OPEN_PACKS])
 	return b != NULL ? saver_queue_pack(s, b) : NULL;
 }
 
+static struct hf_err *
+end_index(struct hf_saver *s)
+{
+	HF_TRY(flush_index(s, true));
+	if (!atomic_load(&s->must_look))
+		return NULL;
+	if (s->lease == NULL || !hf_lease_looked_just_now(s->lease))
+		HF_TRY(look_for_lock(s));
+	hf_trail_confirm(s->trail, hf_lease_seen(s->lease));
+	return NULL;
+}
+
 struct hf_err *
 hf_saver_flush(struct hf_saver *s)
 {
@@ -359,7 +384,7 @@ hf_saver_flush(struct hf_saver *s)
 		e = upload;
 	}
 	if (e == NULL)
-		return flush_index(s, true);
+		return end_index(s);
 	/*
 	 * On a full disk a small file may still find room, and then the next run continues after
 	 * the packs that are there. Without an index it would store them all a second time.

@@ -35,8 +35,9 @@ struct hf_saver_options {
 	 */
 	struct hf_loose *loose;
 	/*
-	 * Looked for in the store before and after every index file; then its packs are confirmed. Whether
-	 * anything may be written is not asked here but at the store's gate. May be NULL.
+	 * Looked for in the store behind the last index file, unless that has been done just now, and
+	 * before each if its refreshes have not been in time; what it has seen confirms packs. Whether anything may be written is not asked
+	 * here but at the store's gate. May be NULL.
 	 */
 	struct hf_lease *lease;
 	struct hf_trail *trail; /* where to note what is there; may be NULL */

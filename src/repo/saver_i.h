@@ -55,6 +55,7 @@ struct hf_saver {
 	size_t unsaved_blobs;
 	double unsaved_since;
 
+	atomic_bool must_look; /* there is an index file that the end has to answer for */
 	atomic_uint_fast64_t blobs[2], bytes[2], packed[2];
 };
 

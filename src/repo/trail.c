@@ -3,11 +3,20 @@
 
 #include <pthread.h>
 
-enum { MAX_IDS = 64 << 20 }; /* bytes; two million packs between two index files */
+enum { MAX_STEPS = 64 << 20 }; /* bytes; 1.6 million packs that are not confirmed */
+
+#define NEVER UINT64_MAX
+
+/* A pack or an index file of ours that is not confirmed. */
+struct step {
+	struct hf_id id;
+	uint64_t
+		looks; /* that had begun when the index file was there; NEVER: no look confirms it */
+};
 
 struct hf_trail {
 	pthread_mutex_t lock;
-	struct hf_buf packs, files; /* ids */
+	struct hf_buf packs, files; /* steps */
 };
 
 struct hf_trail *
@@ -15,7 +24,7 @@ hf_trail_new(void)
 {
 	struct hf_trail *t = hf_new(struct hf_trail);
 
-	t->packs = t->files = (struct hf_buf)HF_BUF_MAX(MAX_IDS);
+	t->packs = t->files = (struct hf_buf)HF_BUF_MAX(MAX_STEPS);
 	pthread_mutex_init(&t->lock, NULL);
 	return t;
 }
@@ -31,56 +40,89 @@ hf_trail_free(struct hf_trail *t)
 	free(t);
 }
 
-static size_t
-find(const struct hf_buf *ids, const struct hf_id *id)
+static struct step *
+find(const struct hf_buf *steps, const struct hf_id *id)
 {
-	return hf_id_find((const void *)ids->p, ids->len / sizeof *id, id);
+	struct step *v = (void *)steps->p;
+
+	for (size_t i = 0; i < steps->len / sizeof *v; i++)
+		if (hf_id_eq(&v[i].id, id))
+			return &v[i];
+	return NULL;
 }
 
 static void
-drop(struct hf_buf *ids, const struct hf_id *id)
+drop_seen(struct hf_buf *steps, uint64_t seen)
 {
-	struct hf_id *v = (void *)ids->p;
-	size_t n = ids->len / sizeof *v, i = find(ids, id);
+	struct step *v = (void *)steps->p;
+	size_t kept = 0;
 
-	if (i == n)
-		return;
-	v[i] = v[n - 1];
-	ids->len -= sizeof *v;
-}
-
-static void
-note(struct hf_trail *t, struct hf_buf *ids, const struct hf_id *id)
-{
-	pthread_mutex_lock(&t->lock);
-	hf_buf_add(ids, id, sizeof *id);
-	pthread_mutex_unlock(&t->lock);
+	for (size_t i = 0; i < steps->len / sizeof *v; i++)
+		if (v[i].looks >= seen)
+			v[kept++] = v[i];
+	steps->len = kept * sizeof *v;
 }
 
 void
 hf_trail_pack(struct hf_trail *t, const struct hf_id *pack)
 {
-	if (t != NULL)
-		note(t, &t->packs, pack);
+	struct step step = {*pack, NEVER};
+
+	if (t == NULL)
+		return;
+	pthread_mutex_lock(&t->lock);
+	hf_buf_add(&t->packs, &step, sizeof step);
+	pthread_mutex_unlock(&t->lock);
 }
 
 void
-hf_trail_file(struct hf_trail *t, const struct hf_id *file)
+hf_trail_file(struct hf_trail *t, const struct hf_id *file, const struct hf_index_pack *packs,
+	size_t n, uint64_t looks)
 {
-	if (t != NULL)
-		note(t, &t->files, file);
+	struct step step = {*file, looks};
+
+	if (t == NULL)
+		return;
+	pthread_mutex_lock(&t->lock);
+	hf_buf_add(&t->files, &step, sizeof step);
+	for (size_t i = 0; i < n; i++) {
+		struct step *pack = find(&t->packs, &packs[i].id);
+
+		if (pack != NULL)
+			pack->looks = looks;
+	}
+	pthread_mutex_unlock(&t->lock);
 }
 
 void
-hf_trail_confirm(struct hf_trail *t, const struct hf_id *file,
-	const struct hf_index_pack *packs, size_t n)
+hf_trail_confirm(struct hf_trail *t, uint64_t seen)
 {
 	if (t == NULL)
 		return;
 	pthread_mutex_lock(&t->lock);
-	drop(&t->files, file);
-	for (size_t i = 0; i < n; i++)
-		drop(&t->packs, &packs[i].id);
+	drop_seen(&t->files, seen);
+	drop_seen(&t->packs, seen);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void
+never(struct hf_buf *steps)
+{
+	struct step *v = (void *)steps->p;
+
+	for (size_t i = 0; i < steps->len / sizeof *v; i++)
+		v[i].looks = NEVER;
+}
+
+void
+hf_trail_lost(struct hf_trail *t, uint64_t seen)
+{
+	if (t == NULL)
+		return;
+	hf_trail_confirm(t, seen);
+	pthread_mutex_lock(&t->lock);
+	never(&t->files);
+	never(&t->packs);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -90,7 +132,7 @@ hf_trail_distrusts(struct hf_trail *t, const struct hf_id *pack)
 	if (t == NULL)
 		return false;
 	pthread_mutex_lock(&t->lock);
-	bool found = find(&t->packs, pack) < t->packs.len / sizeof *pack;
+	bool found = find(&t->packs, pack) != NULL;
 	pthread_mutex_unlock(&t->lock);
 	return found;
 }
@@ -179,11 +221,12 @@ struct hf_err *
 hf_trail_repair(struct hf_trail *t, struct hf_repo *repo)
 {
 	while (t != NULL && t->files.len > 0) {
-		struct hf_id file;
+		struct step *files = (void *)t->files.p;
+		size_t last = t->files.len / sizeof *files - 1;
+		struct hf_id file = files[last].id;
 
-		memcpy(&file, t->files.p, sizeof file);
 		HF_TRY(hf_err_in(repair_file(repo, &file), "index %.8s", hf_id_hex(&file).s));
-		drop(&t->files, &file);
+		t->files.len = last * sizeof *files;
 	}
 	return NULL;
 }

@@ -26,10 +26,21 @@ HF_AUTOPTR(hf_trail)
 /* The pack is in the store. */
 void hf_trail_pack(struct hf_trail *t, const struct hf_id *pack);
 
-/* So is the index file that names these packs; then: they are confirmed, with their file. */
-void hf_trail_file(struct hf_trail *t, const struct hf_id *file);
-void hf_trail_confirm(struct hf_trail *t, const struct hf_id *file,
-	const struct hf_index_pack *packs, size_t n);
+/* So is the index file that names these packs. `looks` is what hf_lease_looks() said after that. */
+void hf_trail_file(struct hf_trail *t, const struct hf_id *file,
+	const struct hf_index_pack *packs, size_t n, uint64_t looks);
+
+/*
+ * `seen` is what hf_lease_seen() says, of the lease under which the files were written: those whose
+ * `looks` are fewer are confirmed, with their packs.
+ */
+void hf_trail_confirm(struct hf_trail *t, uint64_t seen);
+
+/*
+ * The same for the last time, when that lease is lost: what is left is never confirmed, since the
+ * looks of another one have numbers of their own and prove nothing about the time before it.
+ */
+void hf_trail_lost(struct hf_trail *t, uint64_t seen);
 
 bool hf_trail_distrusts(struct hf_trail *t, const struct hf_id *pack);
 

@@ -229,13 +229,13 @@ upload(struct backup *b)
 		return NULL;
 	HF_TRY(save_index(b->a->repo, packs, blobs, n, &file));
 	hf_index_add_file(b->ix, &file);
-	hf_trail_file(b->trail, &file);
-	hf_autoptr(hf_err) e = hf_lease_verify(b->claim->lease);
-	for (size_t i = 0; i < n && e == NULL; i++) {
-		struct hf_index_pack pack = {.id = packs[i]};
-
-		hf_trail_confirm(b->trail, &file, &pack, 1);
-	}
+	struct hf_index_pack named[NEEDS] = {0};
+	for (size_t i = 0; i < n; i++)
+		named[i].id = packs[i];
+	hf_trail_file(b->trail, &file, named, n, hf_lease_looks(b->claim->lease));
+	/* As behind the last index file, or as behind one in between. */
+	hf_autoptr(hf_err) e = dice_below(2) < 1 ? hf_lease_verify(b->claim->lease) : NULL;
+	hf_trail_confirm(b->trail, hf_lease_seen(b->claim->lease));
 	return e != NULL && hf_err_code(e) == HF_ELOST ? hf_steal(e) : NULL;
 }
 
@@ -289,8 +289,12 @@ begin_again(struct backup *b)
 
 	hf_index_free(b->ix);
 	b->ix = NULL;
+	if (world.mutation != MUT_LATER_CHAIN)
+		hf_trail_lost(b->trail, hf_lease_seen(old->lease));
 	HF_TRY(claim_take(b->a, false, b->p, &next));
 	b->claim = next;
+	if (world.mutation == MUT_LATER_CHAIN)
+		hf_trail_confirm(b->trail, UINT64_MAX); /* the new lock is there, after all */
 	hf_err_free(claim_give_back(old));
 	return hf_trail_repair(b->trail, b->a->repo);
 }

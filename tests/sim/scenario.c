@@ -515,6 +515,7 @@ const struct mutant mutants[] = {
 	{MUT_NO_VALIDATION, "no-validation", "commit", "I4", 2000},
 	{MUT_EARLY_LOOK, "looks-before-commit", "commit", "I4", 20000},
 	{MUT_TRUSTS_PACKS, "trusts-old-packs", "commit", "I4", 20000},
+	{MUT_LATER_CHAIN, "confirms-by-later-lock", "commit", "I4", 20000},
 	{MUT_RASH_PRUNE, "rash-prune", "commit", "I4", 20000},
 };
 const unsigned n_mutants = sizeof mutants / sizeof mutants[0];

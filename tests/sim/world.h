@@ -43,6 +43,7 @@ enum mutation {
 	MUT_NO_VALIDATION,  /* a backup is good when its snapshot is written */
 	MUT_EARLY_LOOK,     /* a backup looks at its lock before it writes its snapshot */
 	MUT_TRUSTS_PACKS,   /* a second round uses again what the first has uploaded */
+	MUT_LATER_CHAIN,    /* packs are confirmed by a later lock than that of their upload */
 	MUT_RASH_PRUNE,     /* packs are deleted without looking at the lock once more */
 	MUTATIONS,
 };

@@ -159,8 +159,8 @@ def round_trips_of_commands(tmp):
         (2 + 2, "cat", "config", "--no-lock"),
         (2, "cat", "config", "--no-lock"),
         # (config, key, locks), our lock, (locks, snapshots), list of index files; pack, index file,
-        # locks, snapshot, locks; our lock
-        (2 + 4 + 2 + 2 + 4 + 4 + 2 + 4 + 2 + 1, "backup", "."),
+        # snapshot, locks; our lock
+        (2 + 4 + 2 + 2 + 4 + 4 + 4 + 2 + 1, "backup", "."),
         # ..., (snapshot, list of index files), index file; tree; snapshot, (locks, index); our lock
         (2 + 4 + 2 + 2 + 2 + 2 + 4 + 2 + 1, "backup", "."),
         (2 + 4 + 2 + 2 + 2 + 1, "snapshots"),

@@ -144,6 +144,7 @@ TEST(saver_packs_have_their_size)
 	hf_autofree uint64_t *sizes = NULL;
 	struct hf_id id;
 	size_t n, small = 0;
+	uint64_t left = 0;
 
 	REQUIRE_OK(hf_saver_new(repo, ix, &(struct hf_saver_options){0}, &s));
 	hf_autoptr(hf_sealer) z = hf_sealer_new(s);
@@ -159,8 +160,10 @@ TEST(saver_packs_have_their_size)
 	for (size_t i = 0; i < n; i++) {
 		CHECK(sizes[i] < PACK + LEN + 4096 || sizes[i] == 2 * PACK + 32 + 37 + 36);
 		small += sizes[i] < PACK;
+		left += sizes[i] < PACK ? sizes[i] : 0;
 	}
-	CHECK(small <= 2); /* what was open at the end */
+	/* What was open at the end is one pack, unless that were too large. */
+	CHECK(small <= 1 || (small == 2 && left >= PACK + PACK / 4));
 	CHECK_EQ(check_all(repo), BLOBS + 1);
 }
 
