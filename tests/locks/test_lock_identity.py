@@ -242,7 +242,8 @@ def is_watched(repo, at_least, env=None):
         if r.returncode == 0:
             break
         tap.eq(r.returncode, 11, r.stderr)
-        tap.contains(r.stderr, "unknown, unchanged for")
+        # Who is told of it after the time was over hears that it is dead now, though it was not when it was in the way.
+        tap.ok("unknown, unchanged for" in r.stderr or took >= at_least, r.stderr)
         tap.ok(took < locking.PATIENCE, "it is never removed")
         time.sleep(0.5)
     tap.ok(took >= at_least, f"removed after {took} s, not {at_least}")
