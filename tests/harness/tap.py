@@ -25,9 +25,11 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+LONG = 60  # seconds that a single test may take before they are told
 _tests = []
 
 
@@ -136,6 +138,7 @@ def main():
         os.environ["XDG_CACHE_HOME"] = str(tmp / ".cache-home")
         line = "ok"
         note = ""
+        begin = time.monotonic()
         try:
             t(tmp)
         except Skip as e:
@@ -152,4 +155,6 @@ def main():
         finally:
             _remove(tmp)
         print(f"{line} {n} - {t.__name__}{note}", flush=True)
+        if time.monotonic() - begin >= LONG:
+            print(f"# took {time.monotonic() - begin:.0f} s: {t.__name__}", flush=True)
     sys.exit(0 if not failed or os.environ.get("TEST_TAP") else 1)
