@@ -205,7 +205,7 @@ struct hf_err *hf_lease_validate(struct hf_lease *lease) HF_MUST;
  */
 bool hf_lease_looked_lately(struct hf_lease *lease);
 
-/* The same, not longer ago than a twelfth of that: 10 s. What acquires it looks, too. */
+/* The same within a twelfth of the time from one refresh to the next: 10 s. Acquiring it is a look, too. */
 bool hf_lease_looked_just_now(struct hf_lease *lease);
 
 /*

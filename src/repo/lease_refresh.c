@@ -105,21 +105,27 @@ replace(struct hf_lease *l, struct own_file *file)
 	return s.has_first ? NULL : is_lost(l, "new-missing", NULL);
 }
 
-/* When the last listing was good and recent, the first of the next refresh tells nothing new. */
-bool
-hf_lease_looked_lately(struct hf_lease *l)
+/* When the last listing was as it should be, `seconds` ago at most. */
+static bool
+looked_within(struct hf_lease *l, double seconds)
 {
 	enum hf_lease_state state = hf_lease_state(l);
 
-	return lease_boot(l) - atomic_load(&l->verified) < hf_ns(l->pace.every * 1.5) &&
+	return lease_boot(l) - atomic_load(&l->verified) < hf_ns(seconds) &&
 	       state != HF_LEASE_FENCED && state != HF_LEASE_LOST;
+}
+
+/* Then the first listing of the next refresh tells nothing new. */
+bool
+hf_lease_looked_lately(struct hf_lease *l)
+{
+	return looked_within(l, l->pace.every * 1.5);
 }
 
 bool
 hf_lease_looked_just_now(struct hf_lease *l)
 {
-	return hf_lease_looked_lately(l) &&
-	       lease_boot(l) - atomic_load(&l->verified) < hf_ns(l->pace.every / 12);
+	return looked_within(l, l->pace.every / 12);
 }
 
 uint64_t
@@ -132,6 +138,13 @@ uint64_t
 hf_lease_seen(struct hf_lease *l)
 {
 	return l != NULL ? atomic_load(&l->seen) : 0;
+}
+
+/* Its number. */
+static uint64_t
+begin_look(struct hf_lease *l)
+{
+	return atomic_fetch_add(&l->looks, 1) + 1;
 }
 
 /* The look of this number has found our lock. */
@@ -169,7 +182,7 @@ verify(struct hf_lease *l)
 struct hf_err *
 hf_lease_verify(struct hf_lease *l)
 {
-	uint64_t number = atomic_fetch_add(&l->looks, 1) + 1;
+	uint64_t number = begin_look(l);
 
 	HF_TRY(verify(l));
 	has_seen(l, number);
@@ -208,7 +221,7 @@ lease_refresh(struct hf_lease *l)
 	hf_auto(sight) s = {0};
 	struct own_file file = {.fd = -1};
 	int64_t begin = lease_boot(l), boot, wall;
-	uint64_t number = atomic_fetch_add(&l->looks, 1) + 1;
+	uint64_t number = begin_look(l);
 
 	if (!hf_lease_looked_lately(l)) {
 		HF_TRY(look(l, &l->file.id, NULL, &s));

@@ -6,9 +6,8 @@
 
 enum {
 	INDEX_BLOBS = 50000,
-	LAST_MORE =
-		4
-		<< 20, /* bytes over the size of packs that the last two may come to, at most */
+	/* Bytes over the size of packs that the last two may come to, at most. */
+	LAST_MORE = 4 << 20,
 	INDEX_AGE_S = 600,
 	MAX_UPLOADS = 128, /* threads, however many connections there may be */
 	SPARE_BUILDERS = 1,
@@ -107,11 +106,16 @@ builder_seal(struct builder *b, struct hf_aead *aead, bool verify)
 	return NULL;
 }
 
-/* HF_ELOST: it is gone. When it cannot be found out now, the look at the end decides. */
+/*
+ * Unless somebody has, in the time that `has_looked` goes by. HF_ELOST: it is gone. When it cannot be
+ * found out now, the look behind the snapshot decides.
+ */
 static struct hf_err *
-look_for_lock(struct hf_saver *s)
+look_for_lock(struct hf_saver *s, bool (*has_looked)(struct hf_lease *))
 {
-	struct hf_err *e = s->lease != NULL ? hf_lease_verify(s->lease) : NULL;
+	if (s->lease == NULL || has_looked(s->lease))
+		return NULL;
+	struct hf_err *e = hf_lease_verify(s->lease);
 
 	if (e == NULL || hf_err_code(e) == HF_ELOST)
 		return e;
@@ -139,8 +143,7 @@ save_index(struct hf_saver *s, struct hf_index_pack *packs, size_t n)
 	 * condemned these packs, and an index file that names them would lead others astray until
 	 * it is repaired.
 	 */
-	if (s->lease == NULL || !hf_lease_looked_lately(s->lease))
-		HF_TRY(look_for_lock(s));
+	HF_TRY(look_for_lock(s, hf_lease_looked_lately));
 	HF_TRY(hf_repo_save(s->repo, HF_INDEX, hf_buf_bytes(&json), &id));
 	hf_index_add_file(s->ix, &id);
 	hf_trail_file(s->trail, &id, packs, n, hf_lease_looks(s->lease));
@@ -364,8 +367,7 @@ end_index(struct hf_saver *s)
 	HF_TRY(flush_index(s, true));
 	if (!atomic_load(&s->must_look))
 		return NULL;
-	if (s->lease == NULL || !hf_lease_looked_just_now(s->lease))
-		HF_TRY(look_for_lock(s));
+	HF_TRY(look_for_lock(s, hf_lease_looked_just_now));
 	hf_trail_confirm(s->trail, hf_lease_seen(s->lease));
 	return NULL;
 }

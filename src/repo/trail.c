@@ -10,8 +10,8 @@ enum { MAX_STEPS = 64 << 20 }; /* bytes; 1.6 million packs that are not confirme
 /* A pack or an index file of ours that is not confirmed. */
 struct step {
 	struct hf_id id;
-	uint64_t
-		looks; /* that had begun when the index file was there; NEVER: no look confirms it */
+	/* How many had begun when the index file was there; NEVER: no look confirms it. */
+	uint64_t looks;
 };
 
 struct hf_trail {

@@ -155,6 +155,7 @@ def main():
         finally:
             _remove(tmp)
         print(f"{line} {n} - {t.__name__}{note}", flush=True)
-        if time.monotonic() - begin >= LONG:
-            print(f"# took {time.monotonic() - begin:.0f} s: {t.__name__}", flush=True)
+        took = time.monotonic() - begin
+        if took >= LONG:
+            print(f"# took {took:.0f} s: {t.__name__}", flush=True)
     sys.exit(0 if not failed or os.environ.get("TEST_TAP") else 1)
